@@ -1,0 +1,1 @@
+"""Bytes in, rows out: the gate, the batcher and the OTLP receivers."""

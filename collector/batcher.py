@@ -1,0 +1,174 @@
+"""Group commit: requests that come at the same time are stored by one insert, and each gets its answer
+when that insert is committed.
+
+A lone request does not wait: an idle worker takes it at once. While inserts run, requests gather, and
+the busier it is the larger the next insert becomes. Memory is bounded in bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from spanledger.collector.metrics import Metrics
+from spanledger.schemas.errors import BadData, Busy, SpanledgerError
+from spanledger.schemas.settings import Settings
+
+
+class Inserts(Protocol):
+    """What the batcher needs of a store: commit all envelopes or none, else BadData or Busy."""
+
+    def insert(self, envelopes: list[bytes]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    envelope: bytes
+    spans: int
+    answer: asyncio.Future[None]
+
+
+class Batcher:
+    """Takes envelopes, inserts them together, answers each. Lives in one event loop.
+
+    One worker a store, each with a thread of its own, as a store is not for two threads at once.
+    """
+
+    def __init__(self, stores: Sequence[Inserts], settings: Settings, metrics: Metrics) -> None:
+        self._stores = stores
+        self._settings = settings
+        self._metrics = metrics
+        self._queue: deque[_Waiting] = deque()
+        self._held_bytes = 0  # in the queue and in inserts that run
+        self._inserting = 0
+        self._arrival = asyncio.Event()
+        self._stopping = False
+        self._threads = ThreadPoolExecutor(len(stores), thread_name_prefix="spanledger-insert")
+        self._workers: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._workers = [asyncio.create_task(self._work(store)) for store in self._stores]
+
+    async def submit(self, envelope: bytes, spans: int) -> None:
+        """Return when the envelope is committed.
+
+        Raises BadData where the database refuses these very bytes, Busy where the byte budget is full,
+        the database fails, or no answer came within the store timeout (it may still be stored then; a
+        retry changes nothing).
+        """
+        if self._stopping:
+            raise Busy("the collector is stopping")
+        if self._held_bytes + len(envelope) > self._settings.queue_bytes and self._held_bytes:
+            raise Busy(f"{self._held_bytes} bytes are waiting to be stored, the limit is {self._settings.queue_bytes}")
+        waiting = _Waiting(envelope, spans, asyncio.get_running_loop().create_future())
+        self._hold(len(envelope))
+        self._queue.append(waiting)
+        self._arrival.set()
+        try:
+            async with asyncio.timeout(self._settings.store_timeout_s):
+                await waiting.answer
+        except TimeoutError:
+            raise Busy(f"not stored within {self._settings.store_timeout_s:g} s") from None
+
+    async def stop(self) -> None:
+        """Take no more, store what is waiting, answer everybody; bounded by the shutdown timeout."""
+        self._stopping = True
+        self._arrival.set()
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=self._settings.shutdown_timeout_s * 0.8)
+        for worker in self._workers:
+            worker.cancel()
+        while self._queue:
+            self._settle(self._queue.popleft(), Busy("the collector stopped before this was stored"))
+        self._threads.shutdown(wait=False)
+        for store in self._stores:
+            store.close()
+
+    async def _work(self, store: Inserts) -> None:
+        while self._queue or not self._stopping:
+            if not self._queue:
+                self._arrival.clear()
+                await self._arrival.wait()
+                continue
+            if self._inserting and not self._stopping:
+                await self._gather()
+            batch = self._take()
+            if batch:
+                self._inserting += 1
+                try:
+                    await self._insert(store, batch)
+                finally:
+                    self._inserting -= 1
+
+    async def _gather(self) -> None:
+        """Wait for company while another insert keeps the engine busy anyway."""
+        deadline = time.monotonic() + self._settings.batch_wait_ms / 1000
+        while time.monotonic() < deadline and sum(w.spans for w in self._queue) < self._settings.batch_spans:
+            await asyncio.sleep(0.001)
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = spans = 0
+        while self._queue:
+            waiting = self._queue[0]
+            if waiting.answer.done():  # its caller has given up; it was never sent
+                self._settle(self._queue.popleft(), None)
+                continue
+            full = size + len(waiting.envelope) > self._settings.batch_bytes
+            if batch and (full or spans + waiting.spans > self._settings.batch_spans):
+                break
+            batch.append(self._queue.popleft())
+            size += len(waiting.envelope)
+            spans += waiting.spans
+        return batch
+
+    async def _insert(self, store: Inserts, batch: list[_Waiting]) -> None:
+        """Insert the batch; halve it where its data is refused, until the culprit is alone."""
+        halves = [batch]
+        while halves:
+            part = halves.pop()
+            error = await self._try(store, part)
+            if isinstance(error, BadData) and len(part) > 1:
+                middle = len(part) // 2
+                halves += [part[middle:], part[:middle]]
+                continue
+            for waiting in part:
+                self._settle(waiting, error)
+
+    async def _try(self, store: Inserts, part: list[_Waiting]) -> SpanledgerError | None:
+        envelopes = [waiting.envelope for waiting in part]
+        started = time.perf_counter()
+        error: SpanledgerError | None = None
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, store.insert, envelopes)
+        except SpanledgerError as raised:
+            error = raised
+        except Exception as raised:  # noqa: BLE001  (a worker that dies would leave its callers without an answer)
+            error = Busy(f"the insert failed: {type(raised).__name__}")
+        self._metrics.insert_seconds.observe(time.perf_counter() - started)
+        self._metrics.batches.labels("failed" if error else "stored").inc()
+        spans = sum(waiting.spans for waiting in part)
+        self._metrics.batch_spans.observe(spans)
+        if error is None:
+            self._metrics.stored.inc(spans)
+        return error
+
+    def _settle(self, waiting: _Waiting, error: SpanledgerError | None) -> None:
+        self._hold(-len(waiting.envelope))
+        if waiting.answer.done():
+            return
+        if error is None:
+            waiting.answer.set_result(None)
+        else:
+            waiting.answer.set_exception(error)
+
+    def _hold(self, size: int) -> None:
+        self._held_bytes += size
+        self._metrics.waiting_bytes.set(self._held_bytes)

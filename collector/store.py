@@ -1,0 +1,99 @@
+"""Writes requests into ClickHouse: frames their bytes and sends them as one insert.
+
+Nothing is decoded here. A request is put into an Envelope (schemas/otlp.proto) by writing tags and
+lengths around its bytes; ClickHouse parses the envelopes, and the views behind the table `ingest` turn
+them into rows of `spans`.
+"""
+
+from __future__ import annotations
+
+import struct
+from importlib.resources import files
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from spanledger.schemas.errors import BadData, Busy
+
+_COLUMNS = ["project", "received_at", "request", "rewritten"]
+
+
+def _insert_settings() -> dict[str, object]:
+    # Message names are looked up without their package.
+    proto = files("spanledger.schemas").joinpath("otlp.proto").read_text()
+    return {
+        "format_schema_source": "string",
+        "format_schema": proto.replace("package spanledger.ingest;\n", ""),
+        "format_schema_message_name": "Envelope",
+        "input_format_protobuf_oneof_presence": 1,
+        # The answer to the sender means "committed": the insert must not be queued behind our back.
+        "async_insert": 0,
+        # Merging duplicates while inserting costs more than all the rest of the write; reads use FINAL anyway.
+        "optimize_on_insert": 0,
+        # A replayed backlog may span many days.
+        "max_partitions_per_insert_block": 0,
+        # Time spent on analysing the views, of which every insert pays all.
+        "optimize_and_compare_chain": 0,
+        "query_plan_merge_expressions": 0,
+    }
+
+
+# ClickHouse error codes that say something about the data, not about the server.
+_DATA_ERRORS = frozenset(
+    {
+        6,  # CANNOT_PARSE_TEXT
+        27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
+        33,  # CANNOT_READ_ALL_DATA
+        69,  # ARGUMENT_OUT_OF_BOUND
+        131,  # TOO_LARGE_STRING_SIZE
+        321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+        407,  # DECIMAL_OVERFLOW
+        434,  # CANNOT_PARSE_PROTOBUF_SCHEMA and what the reader says of corrupt messages
+        444,  # UNKNOWN_PROTOBUF_FORMAT
+    }
+)
+
+
+def envelope(request: bytes, *, project: str, received_at_ns: int, rewritten: bool = False) -> bytes:
+    """The request as one length-prefixed Envelope; envelopes concatenate into one insert."""
+    name = project.encode()
+    head = b"\x0a" + _varint(len(name)) + name + b"\x11" + struct.pack("<Q", received_at_ns)
+    if rewritten:
+        head += b"\x20\x01"
+    head += b"\x1a" + _varint(len(request))
+    return _varint(len(head) + len(request)) + head + request
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+class Store:
+    """Inserts envelopes through one client; not for two threads at once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._settings = _insert_settings()
+
+    def insert(self, envelopes: list[bytes]) -> None:
+        """Commit all envelopes or none. BadData: some of their bytes; Busy: the database."""
+        try:
+            self._client.raw_insert(
+                "ingest", _COLUMNS, b"".join(envelopes), settings=self._settings, fmt="Protobuf"
+            )
+        except ClickHouseError as error:
+            if getattr(error, "code", None) in _DATA_ERRORS:
+                raise BadData(_reason(error)) from error
+            raise Busy(_reason(error)) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]

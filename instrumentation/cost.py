@@ -1,0 +1,126 @@
+"""What a call cost, by the prices of genai-prices, or the reason why that is not known."""
+
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from opentelemetry.util.types import AttributeValue
+from spanledger.instrumentation.calls import Usage
+from spanledger.instrumentation.quiet import quietly, warn_once
+from spanledger.schemas import attributes as names
+
+# Our provider names are those of the conventions; several are unknown to genai-prices or mean another
+# entry there. The first one that knows the model answers.
+_PRICE_PROVIDERS = {
+    "azure.ai.openai": ("azure", "openai"),
+    "azure.ai.inference": ("azure", "openai"),
+    "aws.bedrock": ("aws",),
+    "gcp.gemini": ("google",),
+    "gcp.vertex_ai": ("google",),
+    "gcp.gen_ai": ("google",),
+    "mistral_ai": ("mistral",),
+    "moonshot_ai": ("moonshotai",),
+    "x_ai": ("x-ai",),
+}
+# A tier the provider did not decide yet, or the plain one, selects no price variant.
+_STANDARD_TIERS = {"auto", "default", "standard"}
+
+
+def preload() -> None:
+    """Load the price table in the background: its import takes longer than a call should wait."""
+    with quietly("loading prices"):
+        threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True).start()
+
+
+def _warm_up() -> None:
+    with quietly("loading prices"):
+        cost_attributes("openai", ("gpt-4o-mini",), Usage(input=1), datetime.now(UTC))
+
+
+def cost_attributes(
+    provider: str,
+    models: tuple[str | None, ...],
+    usage: Usage | None,
+    when: datetime,
+    service_tier: str | None = None,
+) -> dict[str, AttributeValue]:
+    """Cost attributes, or `spanledger.cost.reason` alone; never a guess and never zero for unknown.
+
+    The models are tried in order: what answered first, then what was asked for.
+    """
+    wanted = [model for model in models if model]
+    if usage is None or (usage.input is None and usage.output is None):
+        return {names.COST_REASON: names.REASON_NO_USAGE}
+    if not wanted:
+        return {names.COST_REASON: names.REASON_NO_MODEL}
+    try:
+        price = _price(provider, wanted, usage, when, service_tier)
+    except ValueError as error:
+        warn_once("pricing this usage", error)
+        return {names.COST_REASON: names.REASON_INVALID_USAGE}
+    except ImportError as error:
+        warn_once("loading prices", error)
+        return {names.COST_REASON: names.REASON_NO_PRICES}
+    return {names.COST_REASON: price} if isinstance(price, str) else _attributes(price)
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal in plain notation: 0.0000008, never 8E-7."""
+    return format(amount, "f")
+
+
+@cache
+def price_version() -> str:
+    return f"genai-prices/{version('genai-prices')}"
+
+
+def _attributes(price: Any) -> dict[str, AttributeValue]:
+    return {
+        names.COST_AMOUNT: float(price.total_price),
+        names.COST_CURRENCY: "USD",
+        names.COST_SOURCE: names.COST_SOURCE_LOCAL,
+        names.COST_TOTAL: plain(price.total_price),
+        names.COST_INPUT: plain(price.input_price),
+        names.COST_OUTPUT: plain(price.output_price),
+        names.COST_PRICE_VERSION: price_version(),
+    }
+
+
+def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier: str | None) -> Any:
+    import genai_prices
+
+    known_provider = False
+    context = {"service_tier": tier} if tier and tier not in _STANDARD_TIERS else None
+    counts = genai_prices.Usage(**_counts(usage))
+    for price_provider in _PRICE_PROVIDERS.get(provider, (provider,)):
+        for model in models:
+            try:
+                return genai_prices.calc_price(
+                    counts,
+                    model,
+                    provider_id=price_provider,
+                    genai_request_timestamp=when,
+                    price_context=context,
+                )
+            except LookupError as error:
+                # The library has one exception for both; only its text tells them apart.
+                known_provider = known_provider or "find model" in str(error)
+    return names.REASON_UNKNOWN_MODEL if known_provider else names.REASON_UNKNOWN_PROVIDER
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    """Counts that genai-prices accepts: no part is larger than its whole."""
+    whole_input, whole_output = usage.input or 0, usage.output or 0
+    cached = min(usage.cache_read or 0, whole_input)
+    counts = {
+        "input_tokens": whole_input,
+        "output_tokens": whole_output,
+        "cache_read_tokens": cached,
+        "cache_write_tokens": min(usage.cache_write or 0, whole_input - cached),
+        "input_audio_tokens": min(usage.audio_input or 0, whole_input),
+        "output_audio_tokens": min(usage.audio_output or 0, whole_output),
+    }
+    return {key: count for key, count in counts.items() if count or key in {"input_tokens", "output_tokens"}}

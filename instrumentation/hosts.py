@@ -1,0 +1,44 @@
+"""Who answers behind an address: many providers speak OpenAI's protocol, the host tells which it is."""
+
+import re
+from functools import lru_cache
+
+# Suffix of the host name, then the provider as the conventions name it.
+_HOSTS = (
+    ("api.openai.com", "openai"),
+    ("openai.azure.com", "azure.ai.openai"),
+    ("services.ai.azure.com", "azure.ai.openai"),
+    ("cognitiveservices.azure.com", "azure.ai.openai"),
+    ("azure-api.net", "azure.ai.openai"),
+    ("inference.ai.azure.com", "azure.ai.inference"),
+    ("api.anthropic.com", "anthropic"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("api.mistral.ai", "mistral_ai"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("api.groq.com", "groq"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.x.ai", "x_ai"),
+    ("openrouter.ai", "openrouter"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.moonshot.ai", "moonshot_ai"),
+    ("api.moonshot.cn", "moonshot_ai"),
+)
+_BEDROCK = re.compile(r"^bedrock[\w.-]*\.amazonaws\.com(\.cn)?$")
+
+
+@lru_cache(maxsize=256)
+def provider_of(host: str) -> str | None:
+    """The provider that is known to answer at this host, or None for a proxy, a gateway or localhost."""
+    host = host.lower().rstrip(".")
+    if _BEDROCK.match(host):
+        return "aws.bedrock"
+    for suffix, provider in _HOSTS:
+        # Regional endpoints put their region before the name, sometimes with a dash.
+        if host == suffix or host.endswith(("." + suffix, "-" + suffix)):
+            return provider
+    return None

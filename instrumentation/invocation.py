@@ -1,0 +1,227 @@
+"""One call of a model, from its start to its end: one CLIENT span, ended exactly once."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from traceback import format_tb
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.util.types import AttributeValue
+from spanledger.instrumentation import suppression
+from spanledger.instrumentation.calls import Request, Response
+from spanledger.instrumentation.content import ContentPolicy, policy, to_json
+from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
+from spanledger.instrumentation.cost import cost_attributes
+from spanledger.instrumentation.quiet import quietly
+from spanledger.schemas import attributes as names
+
+# Providers echo a rejected key in their message; it must not reach an attribute.
+_SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
+_MESSAGE_LIMIT = 1000
+
+
+class Invocation:
+    """Start it, tell it of chunks, finish or fail it; whatever comes after the first end is ignored."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        request: Request,
+        *,
+        silence_all: bool = False,
+        outer: MutableMapping[str, Any] | None = None,
+    ) -> None:
+        self.request = request
+        self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
+        self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
+        # Taken now: the end may run in another task or in the garbage collector.
+        self._around = get_current() if outer is not None else trace.set_span_in_context(self.span)
+        self._silence_all = silence_all
+        self._started = time.perf_counter()
+        self._started_at = datetime.now(UTC)
+        self._first_chunk: float | None = None
+        self._ended = threading.Lock()
+
+    @property
+    def context(self) -> Context:
+        """Where the provider's client runs: below our span, other instrumentations of this call silent."""
+        return suppression.marked(self._around, silence_all=self._silence_all)
+
+    def chunk(self) -> None:
+        if self._first_chunk is None:
+            self._first_chunk = time.perf_counter() - self._started
+
+    def finish(self, response: Response | None, *, end_time: int | None = None) -> None:
+        self._end(response, None, end_time)
+
+    def fail(self, error: BaseException | str, response: Response | None = None) -> None:
+        """End with an error; what had arrived before it is recorded with it."""
+        self._end(response, error, None)
+
+    def _end(
+        self, response: Response | None, error: BaseException | str | None, end_time: int | None
+    ) -> None:
+        # The lock is never released: whoever takes it ends the span, from whichever thread.
+        if not self._ended.acquire(blocking=False):
+            return
+        try:
+            if self.span.is_recording():
+                self._record(response or Response(), error)
+        finally:
+            with quietly("ending a span"):
+                self.span.end(end_time)
+
+    def _record(self, response: Response, error: BaseException | str | None) -> None:
+        with quietly("recording a response"):
+            self.span.set_attributes(known(self._response_attributes(response)))
+        with quietly("pricing a call"):
+            self.span.set_attributes(self._cost(response))
+        with quietly("recording content"):
+            self._record_content(response)
+        if error is not None:
+            with quietly("recording an error"):
+                record_error(self.span, error)
+
+    def _response_attributes(self, response: Response) -> dict[str, AttributeValue | None]:
+        found: dict[str, AttributeValue | None] = {
+            names.RESPONSE_ID: response.id,
+            names.RESPONSE_MODEL: response.model,
+            names.RESPONSE_FINISH_REASONS: list(response.finish_reasons) or None,
+            names.RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self.request.stream else None,
+            **response.attributes,
+        }
+        if response.usage is not None:
+            found.update(response.usage.attributes())
+        return found
+
+    def _cost(self, response: Response) -> dict[str, AttributeValue]:
+        models = (response.model, self.request.model)
+        return cost_attributes(
+            self.request.provider, models, response.usage, self._started_at, response.service_tier
+        )
+
+    def _record_content(self, response: Response) -> None:
+        if not self.policy.any:
+            return
+        content = {
+            names.SYSTEM_INSTRUCTIONS: self.request.system_instructions(),
+            names.INPUT_MESSAGES: self.request.input_messages(),
+            names.OUTPUT_MESSAGES: response.output_messages(),
+            names.TOOL_DEFINITIONS: self.request.tool_definitions(),
+        }
+        texts = {key: to_json(value) for key, value in content.items() if value}
+        if self.policy.span:
+            self.span.set_attributes(texts)
+        if self.policy.event:
+            # The event says what the span says; the SDK's span can be read, a foreign one maybe not.
+            described = getattr(self.span, "attributes", None) or self.request.attributes
+            _emit_event({**described, **texts}, self._around)
+
+
+class Enrichment(NonRecordingSpan):
+    """Stands in for our span when an outer inference of util-genai already records this call.
+
+    It passes on what only we know (cost, tags, metadata) and leaves the rest to the outer span.
+    """
+
+    _ours = ("spanledger.", "gen_ai.usage.cost.", names.USER_ID, names.SESSION_ID)
+
+    def __init__(self, attributes: MutableMapping[str, Any]) -> None:
+        super().__init__(trace.get_current_span().get_span_context())
+        self._attributes = attributes
+        self.set_attributes(ambient())
+
+    def is_recording(self) -> bool:
+        return True
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        known = {key: value for key, value in attributes.items() if key.startswith(self._ours)}
+        self._attributes.update(known)
+
+
+@contextmanager
+def current(context: Context) -> Iterator[None]:
+    """Attach for the time of one call; never across a yield of the user's iteration."""
+    token = enter(context)
+    try:
+        yield
+    finally:
+        leave(token)
+
+
+def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """None means "not known" and sets nothing."""
+    return {key: attribute_value(value) for key, value in attributes.items() if value is not None}
+
+
+def record_error(span: Span, error: BaseException | str) -> None:
+    """`error.type`, and the status with the error's message unless that could hold content."""
+    if isinstance(error, str):
+        span.set_attribute(names.ERROR_TYPE, error)
+        span.set_status(Status(StatusCode.ERROR, error))
+        return
+    span.set_attribute(names.ERROR_TYPE, error_type(error))
+    span.set_status(Status(StatusCode.ERROR, error_message(error) or None))
+
+
+def exception_event(error: BaseException) -> dict[str, str]:
+    """Attributes of an exception event; unlike the SDK's own it never quotes what a validation rejected."""
+    message = error_message(error)
+    frames = "".join(format_tb(error.__traceback__))
+    return {
+        "exception.type": error_type(error),
+        "exception.message": message,
+        "exception.stacktrace": f"{frames}{error_type(error)}: {message}",
+    }
+
+
+def error_type(error: BaseException) -> str:
+    """The qualified class name; a status code where the class says no more than "some status"."""
+    kind = type(error)
+    status = getattr(error, "status_code", None)
+    if kind.__name__ == "APIStatusError" and isinstance(status, int):
+        return str(status)
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def error_message(error: BaseException) -> str:
+    """The message without keys; of a validation error only its size, because it quotes the answer."""
+    count = getattr(error, "error_count", None)
+    if callable(count):
+        return f"{count()} validation errors"
+    return _SECRET.sub(r"\1***", clean(str(error)))[:_MESSAGE_LIMIT]
+
+
+def _start_span(tracer: Tracer, request: Request) -> Span:
+    here = ambient()
+    attributes: dict[str, Any] = {
+        names.OPERATION_NAME: request.operation,
+        names.PROVIDER_NAME: request.provider,
+        names.REQUEST_MODEL: request.model,
+        names.REQUEST_STREAM: request.stream or None,
+        names.CONVERSATION_ID: here.get(names.SESSION_ID),
+        **request.attributes,
+        **here,
+    }
+    name = f"{request.operation} {request.model}" if request.model else request.operation
+    return tracer.start_span(clean(name), kind=SpanKind.CLIENT, attributes=known(attributes))
+
+
+def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> None:
+    from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+
+    record = LogRecord(
+        timestamp=time.time_ns(),
+        context=around,
+        severity_number=SeverityNumber.DEBUG,
+        event_name=names.EVENT_INFERENCE_DETAILS,
+        attributes=dict(attributes),
+    )
+    get_logger("spanledger.instrumentation").emit(record)

@@ -1,0 +1,1 @@
+"""One file a provider: a table of targets, and how to read its requests, responses and chunks."""

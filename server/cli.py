@@ -1,0 +1,62 @@
+"""The command `spanledger`: which commands there are, and which code each one needs.
+
+`run` must work where only the instrumentation is installed, so nothing of the server is imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return its exit code (2: a setting or an argument is wrong)."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["run"]:
+        # What follows belongs to another program; argparse would look for its own options there.
+        from spanledger.server.run import main as run
+
+        return run(arguments[1:])
+    parser, serve = build_parser()
+    if not arguments or arguments[0].startswith("-"):
+        parser.parse_args(arguments)
+        parser.print_help()
+        return 0
+    try:
+        from spanledger.server import commands
+    except ModuleNotFoundError as error:
+        sys.stderr.write(
+            f"spanledger {arguments[0]} needs the server part ({error.name} is missing): "
+            "pip install 'spanledger[server]'\n"
+        )
+        return 2
+    commands.add_settings(serve)
+    return commands.execute(parser.parse_args(arguments))
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parser of all commands, and the one of `serve`, to which the settings are added."""
+    parser = argparse.ArgumentParser(prog="spanledger", description="A ledger of every LLM call.")
+    parser.add_argument("--version", action="version", version=f"spanledger {version('spanledger')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="run a program with its LLM calls recorded, its code unchanged")
+    serve = commands.add_parser("serve", help="run the collector and the query API")
+    serve.add_argument("--only", choices=("collector", "api"), help="one of them (needs a ClickHouse server)")
+    commands.add_parser("settings", help="list the settings with their defaults and meanings")
+    demo = commands.add_parser("demo", help="run an example application and show the tree of its calls")
+    demo.add_argument("--real", action="store_true", help="call OpenAI (needs OPENAI_API_KEY), not a local stub")
+    traces = commands.add_parser("traces", help="list the newest traces")
+    traces.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    tree = commands.add_parser("tree", help="print the span tree of a trace")
+    tree.add_argument("trace_id", metavar="TRACE_ID")
+    for reading in (traces, tree):
+        reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
+    stub = commands.add_parser("stub-provider", help="run a local OpenAI-compatible server with known answers")
+    stub.add_argument("--host", default="127.0.0.1")
+    stub.add_argument("--port", type=int, default=8399)
+    return parser, serve
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The commands that need the server part: each turns its arguments into one call."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from pydantic import SecretStr
+
+from spanledger.schemas.errors import SpanledgerError
+from spanledger.schemas.settings import Settings, read_settings, split_listen
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Give the parser a flag for every setting."""
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        # Values are checked by Settings, whichever way they come.
+        parser.add_argument(flag, dest=f"setting_{name}", metavar="VALUE", help=field.description)
+
+
+def execute(chosen: argparse.Namespace) -> int:
+    """Run the chosen command; a failure that we know is one line on standard error and exit code 2."""
+    try:
+        return _COMMANDS[chosen.command](chosen)
+    except SpanledgerError as error:
+        sys.stderr.write(f"spanledger {chosen.command}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    from spanledger.server.logs import configure_logs
+    from spanledger.server.serve import serve
+
+    flags = {
+        name.removeprefix("setting_"): value
+        for name, value in vars(chosen).items()
+        if name.startswith("setting_") and value is not None
+    }
+    settings = read_settings(**flags)
+    configure_logs(settings.log_level)
+    asyncio.run(serve(settings, chosen.only))
+    return 0
+
+
+def _settings(_chosen: argparse.Namespace) -> int:
+    for name, field in Settings.model_fields.items():
+        sys.stdout.write(f"SPANLEDGER_{name.upper()}={_shown(field.default)}\n    {field.description}\n")
+    return 0
+
+
+def _shown(default: Any) -> str:
+    return "" if default is None or isinstance(default, SecretStr) else str(default)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from spanledger.server.demo import demo
+
+    return demo(real=chosen.real)
+
+
+def _traces(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api, show
+
+    api = Api(_api_url(chosen), _api_key())
+    show(api.traces(chosen.limit))
+    return 0
+
+
+def _tree(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api, show
+
+    api = Api(_api_url(chosen), _api_key())
+    show(api.tree(chosen.trace_id))
+    return 0
+
+
+def _api_url(chosen: argparse.Namespace) -> str:
+    if chosen.api:
+        return str(chosen.api)
+    host, port = split_listen(read_settings().api_listen)
+    return f"http://{host}:{port}"
+
+
+def _api_key() -> str | None:
+    key = read_settings().api_key
+    return key.get_secret_value() if key else None
+
+
+def _stub_provider(chosen: argparse.Namespace) -> int:
+    from spanledger.server.stub_provider import serve
+
+    serve(chosen.host, chosen.port)
+    return 0
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "settings": _settings,
+    "demo": _demo,
+    "traces": _traces,
+    "tree": _tree,
+    "stub-provider": _stub_provider,
+}

@@ -1,0 +1,58 @@
+"""Fixtures that more than one room needs: the real engine, with our tables and prices in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from spanledger.collector.store import Store, envelope
+from spanledger.schemas.database import Target, connect, connect_reader, migrate, parse_target
+from spanledger.schemas.prices import load_prices
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
+    """An embedded database for the whole run (the engine has one folder in a process)."""
+    target = parse_target(f"chdb://{tmp_path_factory.mktemp('database')}")
+    migrate(target)
+    client = connect(target)
+    load_prices(client)
+    client.close()
+    return target
+
+
+@pytest.fixture(scope="session")
+def writer(target: Target) -> Iterator[Client]:
+    client = connect(target)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def reader(target: Target) -> Iterator[Client]:
+    client = connect_reader(target)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def project() -> str:
+    """A project of its own for each test, so that tests share the tables and not the spans."""
+    return f"test-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def ingest(writer: Client, project: str) -> Callable[[ExportTraceServiceRequest], None]:
+    """Store an OTLP request as the collector does, under the test's project."""
+    store = Store(writer)
+
+    def put(request: ExportTraceServiceRequest) -> None:
+        body = request.SerializeToString()
+        store.insert([envelope(body, project=project, received_at_ns=time.time_ns())])
+
+    return put

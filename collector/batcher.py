@@ -8,6 +8,7 @@ the busier it is the larger the next insert becomes. Memory is bounded in bytes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -66,7 +67,10 @@ class Batcher:
         if self._stopping:
             raise Busy("the collector is stopping")
         if self._held_bytes + len(envelope) > self._settings.queue_bytes and self._held_bytes:
-            raise Busy(f"{self._held_bytes} bytes are waiting to be stored, the limit is {self._settings.queue_bytes}")
+            raise Busy(
+                f"{self._held_bytes} bytes are waiting to be stored, "
+                f"the limit is {self._settings.queue_bytes}"
+            )
         waiting = _Waiting(envelope, spans, asyncio.get_running_loop().create_future())
         self._hold(len(envelope))
         self._queue.append(waiting)
@@ -110,8 +114,12 @@ class Batcher:
     async def _gather(self) -> None:
         """Wait for company while another insert keeps the engine busy anyway."""
         deadline = time.monotonic() + self._settings.batch_wait_ms / 1000
-        while time.monotonic() < deadline and sum(w.spans for w in self._queue) < self._settings.batch_spans:
-            await asyncio.sleep(0.001)
+        while (left := deadline - time.monotonic()) > 0:
+            if sum(waiting.spans for waiting in self._queue) >= self._settings.batch_spans:
+                return
+            self._arrival.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrival.wait(), left)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

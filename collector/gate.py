@@ -96,20 +96,20 @@ def _inspect(request: Any) -> tuple[int, list[tuple[_Place, str]]]:
 
 
 def _reason(span: Any) -> str:
-    if len(span.trace_id) != 16:
-        return f"trace_id of {len(span.trace_id)} bytes (must be 16)"
-    if len(span.span_id) != 8:
-        return f"span_id of {len(span.span_id)} bytes (must be 8)"
-    if not any(span.trace_id):
-        return "trace_id all zero"
-    if not any(span.span_id):
-        return "span_id all zero"
-    if len(span.parent_span_id) not in (0, 8):
-        return f"parent_span_id of {len(span.parent_span_id)} bytes (must be 8, or absent)"
-    if span.start_time_unix_nano == 0:
-        return "start_time_unix_nano of 0"
-    if span.start_time_unix_nano > _MAX_NANOSECONDS:
-        return "start_time_unix_nano after 2262"
+    for wrong, reason in (
+        (len(span.trace_id) != 16, f"trace_id of {len(span.trace_id)} bytes (must be 16)"),
+        (len(span.span_id) != 8, f"span_id of {len(span.span_id)} bytes (must be 8)"),
+        (not any(span.trace_id), "trace_id all zero"),
+        (not any(span.span_id), "span_id all zero"),
+        (
+            len(span.parent_span_id) not in (0, 8),
+            f"parent_span_id of {len(span.parent_span_id)} bytes (must be 8, or absent)",
+        ),
+        (span.start_time_unix_nano == 0, "start_time_unix_nano of 0"),
+        (span.start_time_unix_nano > _MAX_NANOSECONDS, "start_time_unix_nano after 2262"),
+    ):
+        if wrong:
+            return reason
     return "end_time_unix_nano after 2262"
 
 

@@ -37,7 +37,9 @@ class GrpcReceiver:
             ],
         )
         handlers = {"Export": grpc.unary_unary_rpc_method_handler(self._export)}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_TRACE_SERVICE, handlers),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(_TRACE_SERVICE, handlers),)
+        )
 
     async def start(self) -> int:
         """Listen; return the port. Raises Misconfigured where the address cannot be had."""
@@ -65,7 +67,7 @@ class GrpcReceiver:
         answer = ExportTraceServiceResponse()
         answer.partial_success.rejected_spans = written.rejected
         answer.partial_success.error_message = written.message
-        return answer.SerializeToString()
+        return bytes(answer.SerializeToString())
 
 
 async def _abort(context: Any, error: SpanledgerError) -> None:

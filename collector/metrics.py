@@ -13,12 +13,22 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
-            "spanledger_requests", "Export requests, by how they were answered.", ["outcome"], registry=registry
+            "spanledger_requests",
+            "Export requests, by how they were answered.",
+            ["outcome"],
+            registry=registry,
         )
-        self.received = Counter("spanledger_spans_received", "Spans in requests that could be read.", registry=registry)
-        self.stored = Counter("spanledger_spans_stored", "Spans whose insert was committed.", registry=registry)
+        self.received = Counter(
+            "spanledger_spans_received", "Spans in requests that could be read.", registry=registry
+        )
+        self.stored = Counter(
+            "spanledger_spans_stored", "Spans whose insert was committed.", registry=registry
+        )
         self.rejected = Counter(
-            "spanledger_spans_rejected", "Spans that cannot be stored, by reason.", ["reason"], registry=registry
+            "spanledger_spans_rejected",
+            "Spans that cannot be stored, by reason.",
+            ["reason"],
+            registry=registry,
         )
         self.batches = Counter("spanledger_batches", "Inserts, by outcome.", ["outcome"], registry=registry)
         self.waiting_bytes = Gauge(

@@ -10,25 +10,27 @@ from __future__ import annotations
 import struct
 from importlib.resources import files
 
-from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
 
 _COLUMNS = ["project", "received_at", "request", "rewritten"]
 
 
-def _insert_settings() -> dict[str, object]:
-    # Message names are looked up without their package.
-    proto = files("spanledger.schemas").joinpath("otlp.proto").read_text()
+def _insert_settings(*, embedded: bool) -> dict[str, object]:
+    proto = files("spanledger.schemas").joinpath("otlp.proto")
+    # A schema sent as text is cached in a file, by the embedded engine in the working directory; a server
+    # has no other way to get it.
+    schema = ("file", str(proto)) if embedded else ("string", proto.read_text())
     return {
-        "format_schema_source": "string",
-        "format_schema": proto.replace("package spanledger.ingest;\n", ""),
+        "format_schema_source": schema[0],
+        "format_schema": schema[1],
         "format_schema_message_name": "Envelope",
         "input_format_protobuf_oneof_presence": 1,
         # The answer to the sender means "committed": the insert must not be queued behind our back.
         "async_insert": 0,
-        # Merging duplicates while inserting costs more than all the rest of the write; reads use FINAL anyway.
+        # Merging duplicates while inserting costs more than the rest of the write; reads use FINAL anyway.
         "optimize_on_insert": 0,
         # A replayed backlog may span many days.
         "max_partitions_per_insert_block": 0,
@@ -74,11 +76,11 @@ def _varint(number: int) -> bytes:
 
 
 class Store:
-    """Inserts envelopes through one client; not for two threads at once."""
+    """Inserts envelopes through a client of its own; not for two threads at once."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._settings = _insert_settings()
+    def __init__(self, target: Target) -> None:
+        self._client = connect(target)
+        self._settings = _insert_settings(embedded=target.embedded)
 
     def insert(self, envelopes: list[bytes]) -> None:
         """Commit all envelopes or none. BadData: some of their bytes; Busy: the database."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.schemas import attributes as names
 
 Message = dict[str, Any]

@@ -8,6 +8,7 @@ from typing import Any, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.schemas import attributes as names
 
 _KEY = "spanledger-ambient-attributes"

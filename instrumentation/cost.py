@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.quiet import quietly, warn_once
 from spanledger.schemas import attributes as names

@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
 from spanledger.instrumentation.context import ambient
 from spanledger.instrumentation.quiet import quietly, warn_once
 from spanledger.schemas import attributes as names

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.instrumentation import suppression
 from spanledger.instrumentation.calls import Request, Response
 from spanledger.instrumentation.content import ContentPolicy, policy, to_json

@@ -14,6 +14,7 @@ import wrapt
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
+
 from spanledger.instrumentation import content, tracers
 from spanledger.instrumentation.export import LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch

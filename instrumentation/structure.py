@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+
 from spanledger.instrumentation.content import policy, to_json
 from spanledger.instrumentation.context import ambient, clean, enter, leave
 from spanledger.instrumentation.invocation import current, exception_event, known, record_error

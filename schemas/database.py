@@ -98,6 +98,7 @@ def connect(target: Target, *, database: str | None = None) -> Client:
     """
     if target.embedded:
         return _connect_embedded(target, database)
+    options: dict[str, Any] = dict(target.options)
     try:
         return clickhouse_connect.get_client(
             host=target.host,
@@ -108,7 +109,7 @@ def connect(target: Target, *, database: str | None = None) -> Client:
             database=database or target.database,
             autogenerate_session_id=False,
             compress=False,
-            **dict(target.options),
+            **options,
         )
     except ClickHouseError as error:
         raise Busy(f"{target} does not answer: {_first_line(error)}") from error
@@ -121,11 +122,7 @@ def _connect_embedded(target: Target, database: str | None) -> Client:
             interface="chdb",
             path=target.path,
             database=database or target.database,
-            # By default the engine writes parsed schemas into the working directory.
-            chdb_options={
-                "format_schema_path": f"{target.path}/format_schemas/",
-                "tmp_path": f"{target.path}/tmp/",
-            },
+            chdb_options={"tmp_path": str(Path(target.path) / "tmp") + "/"},
         )
     except ClickHouseError as error:
         if "Another server instance" in str(error) or "CANNOT_OPEN_FILE" in str(error):
@@ -179,8 +176,8 @@ def _check_version(client: Client, target: Target) -> None:
 
 def _apply(client: Client, target: Target) -> list[str]:
     client.command(
-        "CREATE TABLE IF NOT EXISTS migrations (name String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
-        "ENGINE = ReplacingMergeTree ORDER BY name"
+        "CREATE TABLE IF NOT EXISTS migrations (name String, applied_at DateTime64(6, 'UTC') "
+        "DEFAULT now64(6)) ENGINE = ReplacingMergeTree ORDER BY name"
     )
     seen = {row[0] for row in client.query("SELECT name FROM migrations").result_rows}
     applied = []

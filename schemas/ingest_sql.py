@@ -1,10 +1,10 @@
 """Makes the SQL of the ingest: from the bytes of a request to the rows of `spans`, in three views.
 
     ingest         Null table: ClickHouse parses requests into it, as schemas/otlp.proto describes them
-      unpack       view: one row a span; its attributes as parallel arrays
+      unpack       view: one row a span; what is stored as sent; attributes as parallel arrays
     ingest_rows    Null table
       recognise    view: attributes by type, content apart, the canonical columns of schemas/dialects.py
-    ingest_fields  Null table with the columns of `spans`
+    ingest_fields  Null table
       price        view: what counts, what it costs, or why that is not known
     spans
 
@@ -12,8 +12,9 @@
 test holds the two together. What its shape comes from:
 
 * ClickHouse analyses a view anew for every insert, and that time grows faster than the text: three
-  views instead of one, each a pile of stages with short names. (An expression that refers to another
-  of the same SELECT is analysed as if it were written out.)
+  views instead of one, each a pile of stages with short names (an expression that refers to another
+  of the same SELECT is analysed as if it were written out). It grows with columns times stages too:
+  what is only passed on travels as one tuple (`sent`, `found`) and is taken apart in the last view.
 * Arrays are unpacked level by level, so that what belongs to a resource is computed once for its spans.
 * An attribute's key is looked up once, giving `slot * 256 + priority`. Sorted, the first entry of a slot
   is the value of the canonical column, however many spellings there are.
@@ -47,23 +48,46 @@ def _mapped(expression: str, mapping: Mapping[str, str | int], default: str) -> 
     return f"transform({expression}, {_list(mapping)}, {_list(mapping.values())}, {default})"
 
 
+def _columns(columns: Mapping[str, str]) -> str:
+    """Columns by name and expression; one whose expression is its own name is passed on."""
+    return ",\n    ".join(
+        f"`{name}`" if expression == name else f"{expression} AS `{name}`"
+        for name, expression in columns.items()
+    )
+
+
+def _member(path: str) -> str:
+    """`a.b.c` as tupleElement calls: dotted, the analyser would look through all of a's subcolumns first."""
+    column, *names = path.split(".")
+    for name in names:
+        column = f"tupleElement({column}, {_text(name)})"
+    return column
+
+
+def _staged(query: str, *stages: Mapping[str, str]) -> str:
+    """Each stage adds columns to those of the one before it."""
+    for stage in stages:
+        query = f"SELECT *,\n    {_columns(stage)}\nFROM\n({query})"
+    return query
+
+
 # --- the Null table: schemas/otlp.proto as columns; the Enum says which member of the oneof was sent ---
 
+_KINDS = "'none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4"
 _SCALARS = "string_value String, bool_value Bool, int_value Int64, double_value Float64, bytes_value String"
-_ELEMENT = (
-    "Tuple(value Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'bytes' = 7), "
-    f"{_SCALARS})"
+_ELEMENT = f"Tuple(value Enum8({_KINDS}, 'bytes' = 7), {_SCALARS})"
+_VALUE = (
+    f"Tuple(value Enum8({_KINDS}, 'array' = 5, 'bytes' = 7, 'json' = 100), {_SCALARS}, "
+    f"array_value Tuple(values Array({_ELEMENT})), json_value String)"
 )
-_WHICH = "Enum8('none' = 0, 'string' = 1, 'bool' = 2, 'int' = 3, 'double' = 4, 'array' = 5, 'bytes' = 7, 'json' = 100)"
 _STRUCTURED = "('none', 'array', 'bytes', 'json')"
-_VALUE = f"Tuple(value {_WHICH}, {_SCALARS}, array_value Tuple(values Array({_ELEMENT})), json_value String)"
 _ATTRIBUTES = f"attributes Array(Tuple(key String, value {_VALUE})), dropped_attributes_count UInt32"
 _SPAN = (
-    "Tuple(trace_id String, span_id String, trace_state String, parent_span_id String, name String, kind Int32, "
-    f"start_time_unix_nano UInt64, end_time_unix_nano UInt64, {_ATTRIBUTES}, "
+    "Tuple(trace_id String, span_id String, trace_state String, parent_span_id String, name String, "
+    f"kind Int32, start_time_unix_nano UInt64, end_time_unix_nano UInt64, {_ATTRIBUTES}, "
     f"events Array(Tuple(time_unix_nano UInt64, name String, {_ATTRIBUTES})), dropped_events_count UInt32, "
-    f"links Array(Tuple(trace_id String, span_id String, trace_state String, flags UInt32, {_ATTRIBUTES})), "
-    "dropped_links_count UInt32, status Tuple(message String, code Int32), flags UInt32)"
+    "links Array(Tuple(trace_id String, span_id String, trace_state String, flags UInt32, "
+    f"{_ATTRIBUTES})), dropped_links_count UInt32, status Tuple(message String, code Int32), flags UInt32)"
 )
 _RESOURCE_SPANS = (
     f"Tuple(resource Tuple({_ATTRIBUTES}), schema_url String, scope_spans Array(Tuple("
@@ -89,48 +113,49 @@ _DOUBLE_JSON = (
 )
 
 
-def _scalar_json(value: str, otherwise: str) -> str:
-    double = _DOUBLE_JSON.format(d=f"{value}.double_value")
+def _scalar_json(v: str, otherwise: str) -> str:
+    which, double = _member(f"{v}.value"), _DOUBLE_JSON.format(d=_member(f"{v}.double_value"))
+    data = f"base64Encode({_member(f'{v}.bytes_value')})"
     return (
-        f"multiIf({value}.value = 'string', toJSONString({value}.string_value), "
-        f"{value}.value = 'int', toString({value}.int_value), "
-        f"{value}.value = 'bool', if({value}.bool_value, 'true', 'false'), {value}.value = 'double', {double}, "
-        f"{value}.value = 'bytes', concat('{{\"@bytes\":\"', base64Encode({value}.bytes_value), '\"}}'), {otherwise})"
+        f"multiIf({which} = 'string', toJSONString({_member(f'{v}.string_value')}), "
+        f"{which} = 'int', toString({_member(f'{v}.int_value')}), "
+        f"{which} = 'bool', toString({_member(f'{v}.bool_value')}), {which} = 'double', {double}, "
+        f"{which} = 'bytes', concat('{{\"@bytes\":\"', {data}, '\"}}'), {otherwise})"
     )
 
 
 _ARRAY_JSON = (
-    "concat('[', arrayStringConcat(arrayMap(e -> "
-    + _scalar_json("e", "'null'")
-    + ", v.array_value.values), ','), ']')"
+    f"concat('[', arrayStringConcat(arrayMap(e -> {_scalar_json('e', _text('null'))}, "
+    f"{_member('v.array_value.values')}), ','), ']')"
 )
 # A json_value that the gate did not write is an unknown field of OTLP, and those are ignored.
 _VALUE_JSON = _scalar_json(
-    "v", f"v.value = 'array', {_ARRAY_JSON}, v.value = 'json' AND rewritten, v.json_value, 'null'"
+    "v",
+    f"{_member('v.value')} = 'array', {_ARRAY_JSON}, "
+    f"{_member('v.value')} = 'json' AND rewritten, {_member('v.json_value')}, 'null'",
 )
 
 
-def _json_map(attributes: str) -> str:
-    values = f"arrayMap(v -> value_json(v), {attributes}.value)"
-    return f"mapFromArrays({attributes}.key, {values})::Map(LowCardinality(String), String)"
+def _json_maps(attribute_lists: str) -> str:
+    """An array of attribute lists as an array of maps. One use of `value_json` costs the analyser 4 ms."""
+    values = f"arrayMap(v -> value_json(v), {_member('x.value')})"
+    return f"arrayMap(x -> mapFromArrays({_member('x.key')}, {values}), {attribute_lists})"
 
 
 # --- unpack -------------------------------------------------------------------------------------------
 
-_RESOURCE = {
-    "resource_attributes": _json_map("rs.resource.attributes"),
-    "resource_schema_url": "rs.schema_url",
-    "resource_dropped_attributes_count": "rs.resource.dropped_attributes_count",
+_LAST_NANOSECOND = 2**63 - 1  # where DateTime64(9) ends
+_SHARED = {
+    "resource_attributes": "attributes_above[1]",
+    "resource_schema_url": _member("rs.schema_url"),
+    "resource_dropped_attributes_count": _member("rs.resource.dropped_attributes_count"),
+    "scope_name": _member("ss.scope.name"),
+    "scope_version": _member("ss.scope.version"),
+    "scope_attributes": "attributes_above[2]",
+    "scope_schema_url": _member("ss.schema_url"),
+    "scope_dropped_attributes_count": _member("ss.scope.dropped_attributes_count"),
 }
-_SCOPE = {
-    "scope_name": "ss.scope.name",
-    "scope_version": "ss.scope.version",
-    "scope_attributes": _json_map("ss.scope.attributes"),
-    "scope_schema_url": "ss.schema_url",
-    "scope_dropped_attributes_count": "ss.scope.dropped_attributes_count",
-}
-_ABOVE = ("service", *_RESOURCE, *_SCOPE)
-_AS_SENT = (
+_PLAIN = (
     "trace_state",
     "flags",
     "name",
@@ -141,73 +166,101 @@ _AS_SENT = (
 )
 
 
-def _unpack() -> tuple[dict[str, str], str]:
-    """The columns of `ingest_rows` and what they are selected from."""
-    rs = "SELECT project, received_at, rewritten, arrayJoin(request.resource_spans) AS rs FROM ingest"
-    ss = (
-        f"SELECT project, received_at, rewritten,\n    {_columns(_RESOURCE)},\n    "
-        f"JSONExtractString(resource_attributes['service.name']) AS service,\n    arrayJoin(rs.scope_spans) AS ss\nFROM\n({rs})"
+def _unpack() -> tuple[dict[str, str], dict[str, str], str]:
+    """The columns stored as sent, the attributes as parallel arrays, and what both are selected from."""
+    query = (
+        "SELECT project, received_at, rewritten, arrayJoin(tupleElement(request, 'resource_spans')) AS rs\n"
+        "FROM ingest"
     )
-    s = (
-        f"SELECT project, received_at, rewritten, service, {', '.join(_RESOURCE)},\n    {_columns(_SCOPE)},\n    "
-        f"arrayJoin(ss.spans) AS s\nFROM\n({ss})"
+    query = f"SELECT *, arrayJoin({_member('rs.scope_spans')}) AS ss\nFROM\n({query})"
+    both = f"[{_member('rs.resource.attributes')}, {_member('ss.scope.attributes')}]"
+    query = _staged(query, {"attributes_above": _json_maps(both)})
+    query = (
+        f"SELECT project, received_at, rewritten,\n    {_columns(_SHARED)},\n    "
+        "JSONExtractString(attributes_above[1]['service.name']) AS service,\n    "
+        f"arrayJoin({_member('ss.spans')}) AS s\nFROM\n({query})"
     )
-    columns = (
-        {"project": "project", "received_at": _time("received_at")}
-        | {name: name for name in _ABOVE}
-        | {name: f"s.{name}" for name in _AS_SENT}
+    query = _staged(
+        query,
+        {"attributes": _member("s.attributes"), "events": _member("s.events"), "links": _member("s.links")},
+        {
+            "values": _member("attributes.value"),
+            "started": _time(_member("s.start_time_unix_nano")),
+            "attributes_beside": _json_maps(
+                f"arrayConcat({_member('events.attributes')}, {_member('links.attributes')})"
+            ),
+        },
+    )
+    return _sent(), _parallel_arrays() | {"started": "started"}, query
+
+
+def _sent() -> dict[str, str]:
+    start, end = _member("s.start_time_unix_nano"), _member("s.end_time_unix_nano")
+    times = f"arrayMap(t -> {_time(f'least(t, {_LAST_NANOSECOND})')}, {_member('events.time_unix_nano')})"
+    return (
+        {"project": "project", "received_at": _time("received_at"), "service": "service"}
+        | {name: name for name in _SHARED}
+        | {name: _member(f"s.{name}") for name in _PLAIN}
         | {
-            "trace_id": "toFixedString(s.trace_id, 16)",
-            "span_id": "toFixedString(s.span_id, 8)",
-            "parent_span_id": "toFixedString(s.parent_span_id, 8)",
-            "start_time": _time("s.start_time_unix_nano"),
-            "end_time": _time("s.end_time_unix_nano"),
-            "duration_ns": "if(s.end_time_unix_nano > s.start_time_unix_nano, "
-            "s.end_time_unix_nano - s.start_time_unix_nano, 0)",
-            "status_code": "s.status.code",
-            "status_message": "s.status.message",
-            "keys": "s.attributes.key",
-            "types": "s.attributes.value.value",
-            "strings": "s.attributes.value.string_value",
-            "ints": "s.attributes.value.int_value",
-            "doubles": "s.attributes.value.double_value",
-            "bools": "s.attributes.value.bool_value",
-            "jsons": f"arrayMap(v -> if(v.value IN {_STRUCTURED}, value_json(v), ''), s.attributes.value)",
-            "events.time": f"arrayMap(t -> {_time('least(t, 9223372036854775807)')}, s.events.time_unix_nano)",
+            "trace_id": f"toFixedString({_member('s.trace_id')}, 16)",
+            "span_id": f"toFixedString({_member('s.span_id')}, 8)",
+            "parent_span_id": f"toFixedString({_member('s.parent_span_id')}, 8)",
+            "start_time": "started",
+            "end_time": _time(end),
+            "duration_ns": f"if({end} > {start}, {end} - {start}, 0)",
+            "status_code": _member("s.status.code"),
+            "status_message": _member("s.status.message"),
+            "events.time": times,
+            "events.attributes": "arraySlice(attributes_beside, 1, length(events))",
+            "links.attributes": "arraySlice(attributes_beside, length(events) + 1)",
         }
-        | _nested("events", ("name",))
-        | _nested("links", ("trace_id", "span_id", "trace_state", "flags"))
+        | {f"events.{name}": _member(f"events.{name}") for name in ("name", "dropped_attributes_count")}
+        | {
+            f"links.{name}": _member(f"links.{name}")
+            for name in ("trace_id", "span_id", "trace_state", "flags", "dropped_attributes_count")
+        }
     )
-    return columns, s
+
+
+def _parallel_arrays() -> dict[str, str]:
+    structured = f"{_member('v.value')} IN {_STRUCTURED}"
+    return {
+        "keys": _member("attributes.key"),
+        "types": _member("values.value"),
+        "strings": _member("values.string_value"),
+        "ints": _member("values.int_value"),
+        "doubles": _member("values.double_value"),
+        "bools": _member("values.bool_value"),
+        "jsons": f"arrayMap(v -> if({structured}, value_json(v), ''), values)",
+    }
 
 
 def _time(nanoseconds: str) -> str:
     return f"fromUnixTimestamp64Nano(toInt64({nanoseconds}), 'UTC')"
 
 
-def _nested(array: str, plain: Iterable[str]) -> dict[str, str]:
-    maps = f"arrayMap(x -> mapFromArrays(x.attributes.key, arrayMap(v -> value_json(v), x.attributes.value)), s.{array})"
-    columns = {f"{array}.{name}": f"s.{array}.{name}" for name in (*plain, "dropped_attributes_count")}
-    return columns | {f"{array}.attributes": maps}
-
-
-# Canonical fields that only `price` looks at.
-_HELPERS = ("cost_origin", "cost_currency")
-# What `ingest_rows` has beside columns of `spans`: the attributes as parallel arrays.
-_ATTRIBUTE_ARRAYS = {
-    "keys": "Array(String)",
-    "types": f"Array({_WHICH})",
-    "strings": "Array(String)",
-    "ints": "Array(Int64)",
-    "doubles": "Array(Float64)",
-    "bools": "Array(Bool)",
-    "jsons": "Array(String)",
-}
-
 # --- recognise ----------------------------------------------------------------------------------------
 
 _CONTENT = 200 * 256  # codes from here on are content
 _RANK = 1 << 32
+_CARRIED = ("sent", "started", "keys", "types", "strings", "ints", "doubles", "bools", "jsons", "codes")
+# The canonical columns that `price` reads; the last two are for it alone.
+_PRICED_FROM = (
+    "role",
+    "provider",
+    "request_model",
+    "response_model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cost_reported_usd",
+    "cost_origin",
+    "cost_currency",
+)
 
 
 def _codes() -> dict[str, int]:
@@ -220,10 +273,13 @@ def _codes() -> dict[str, int]:
     return codes | {key: _CONTENT + n for n, key in enumerate(CONTENT_KEYS)}
 
 
-def _recognise() -> tuple[dict[str, str], str]:
-    """The columns that `recognise` makes and what they are selected from."""
-    text = f"multiIf(c = 0 OR c >= {_CONTENT}, '', t = 'string', s, t = 'int', toString(i), t = 'double', toString(d), j)"
-    # The rank is the code, then the position counted from the end: of two equal keys the later comes first.
+def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
+    """The columns found in the attributes, those of them that `price` needs, and their source."""
+    text = (
+        f"multiIf(c = 0 OR c >= {_CONTENT}, '', t = 'string', s, t = 'int', toString(i), "
+        "t = 'double', toString(d), j)"
+    )
+    # The rank is the code, then the position from the end: of two equal keys the later one comes first.
     rank = (
         f"if(c = 0 OR c >= {_CONTENT} OR t = 'none' OR (t = 'string' AND empty(s)), 0, "
         f"toUInt64(c) * {_RANK} + {_RANK - 1} - i)"
@@ -233,30 +289,44 @@ def _recognise() -> tuple[dict[str, str], str]:
         {"codes": f"arrayMap(k -> {_mapped('k', _codes(), '0')}, keys)"},
         {
             "texts": f"arrayMap((c, t, s, i, d, j) -> {text}, codes, types, strings, ints, doubles, jsons)",
-            "ranks": f"arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> {rank}, codes, types, strings, "
-            "arrayEnumerate(codes))))",
+            "ranks": f"arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> {rank}, "
+            "codes, types, strings, arrayEnumerate(codes))))",
         },
         {
             "slots": f"arrayMap(r -> intDiv(r, {256 * _RANK}), ranks)",
             "places": f"arrayMap(r -> {_RANK - 1} - r % {_RANK}, ranks)",
         },
-        {f"t_{f.column}": f"texts[places[indexOf(slots, {slot})]]" for slot, f in enumerate(FIELDS, start=1)},
     )
-    attributes, content = f"c < {_CONTENT}", f"c >= {_CONTENT}"
-    columns = (
-        {
-            "attributes_string": _typed_map("String", "= 'string'", "strings", attributes),
-            "attributes_int": _typed_map("Int64", "= 'int'", "ints", attributes),
-            "attributes_double": _typed_map("Float64", "= 'double'", "doubles", attributes),
-            "attributes_bool": _typed_map("Bool", "= 'bool'", "bools", attributes),
-            "attributes_json": _typed_map("String", f"IN {_STRUCTURED}", "jsons", attributes),
-            "content_string": _typed_map("String", "= 'string'", "strings", content),
-            "content_json": _typed_map("String", f"IN {_STRUCTURED}", "jsons", content),
-        }
-        | {field.column: _converted(field) for field in FIELDS}
-        | {"role": _mapped("t_operation", ROLES, "'OTHER'")}
-    )
-    return columns, query
+    texts = {
+        f"t_{field.column}": f"texts[places[indexOf(slots, {slot})]]"
+        for slot, field in enumerate(FIELDS, start=1)
+    }
+    query = f"SELECT\n    {_columns({name: name for name in _CARRIED} | texts)}\nFROM\n({query})"
+    fields = {field.column: _converted(field) for field in FIELDS}
+    fields["role"] = _mapped("t_operation", ROLES, "'OTHER'")
+    found = _attribute_maps() | {n: fields[n] for n in fields if n not in _PRICED_FROM}
+    return found, {"started": "started"} | {name: fields[name] for name in _PRICED_FROM}, query
+
+
+def _attribute_maps() -> dict[str, str]:
+    sides = {"attributes": f"c < {_CONTENT}", "content": f"c >= {_CONTENT}"}
+    kinds = {
+        "attributes_string": ("= 'string'", "strings"),
+        "attributes_int": ("= 'int'", "ints"),
+        "attributes_double": ("= 'double'", "doubles"),
+        "attributes_bool": ("= 'bool'", "bools"),
+        "attributes_json": (f"IN {_STRUCTURED}", "jsons"),
+        "content_string": ("= 'string'", "strings"),
+        "content_json": (f"IN {_STRUCTURED}", "jsons"),
+    }
+    maps = {}
+    for name, (which, values) in kinds.items():
+        keep = f"t {which} AND {sides[name.partition('_')[0]]}"
+        maps[name] = (
+            f"mapFromArrays(arrayFilter((k, t, c) -> {keep}, keys, types, codes), "
+            f"arrayFilter((v, t, c) -> {keep}, {values}, types, codes))"
+        )
+    return maps
 
 
 def _converted(field: Field) -> str:
@@ -275,20 +345,14 @@ def _converted(field: Field) -> str:
     return value
 
 
-def _typed_map(sql_type: str, which: str, values: str, side: str) -> str:
-    keep = f"t {which} AND {side}"
-    return (
-        f"mapFromArrays(arrayFilter((k, t, c) -> {keep}, keys, types, codes), "
-        f"arrayFilter((v, t, c) -> {keep}, {values}, types, codes))::Map(LowCardinality(String), {sql_type})"
-    )
-
-
 # --- price --------------------------------------------------------------------------------------------
 
 
 def _price() -> tuple[dict[str, str], str]:
-    """The columns that `price` makes and what they are selected from."""
+    """The columns that `price` makes, and what they are selected from."""
     cached = "ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)"
+    # A kind without a price of its own is paid as the kind that includes it.
+    apart = ("cache_read", "cache_write", "input_audio", "reasoning", "output_audio")
     query = _staged(
         "SELECT * FROM ingest_fields",
         {
@@ -299,25 +363,21 @@ def _price() -> tuple[dict[str, str], str]:
             "price_provider": _mapped("lower(provider)", PRICE_PROVIDERS, "lower(provider)"),
         },
         {
-            "matched_model": "dictGet('{database}.price_match', 'price_model', "
-            "(if(counted AND model != '', concat(price_provider, '/', model), ''))::LowCardinality(String))"
+            # LowCardinality: the rules are tried once for every model in a block, not for every span.
+            "matched_model": "dictGet('{database}.price_match', 'price_model', (if(counted AND model != '', "
+            "concat(price_provider, '/', model), ''))::LowCardinality(String))"
         },
         {
             "period": "dictGet('{database}.price_period', ('price_version', 'period', 'tier_starts'), "
-            "tuple(matched_model), toDateTime(start_time))"
+            "tuple(matched_model), toDateTime(started))"
         },
         {
-            "rate": f"dictGet('{{database}}.price_rate', ({', '.join(map(_text, RATES))}), period.2 * {TIERS} + "
-            "arrayCount(start -> start < all_input, period.3))"
+            "rate": f"dictGet('{{database}}.price_rate', ({', '.join(map(_text, RATES))}), "
+            f"period.2 * {TIERS} + arrayCount(start -> start < all_input, period.3))"
         },
         {f"p_{name}": f"rate.{n}" for n, name in enumerate(RATES, start=1)},
-        {
-            # A kind without a price of its own is paid as the kind that includes it.
-            "n_cache_read": _paid_apart("cache_read_tokens", "p_cache_read"),
-            "n_cache_write": _paid_apart("cache_write_tokens", "p_cache_write"),
-            "n_input_audio": _paid_apart("input_audio_tokens", "p_input_audio"),
-            "n_reasoning": _paid_apart("reasoning_tokens", "p_reasoning"),
-            "n_output_audio": _paid_apart("output_audio_tokens", "p_output_audio"),
+        {f"n_{name}": f"if(p_{name} IS NULL, 0, toInt64(ifNull({name}_tokens, 0)))" for name in apart}
+        | {
             "priced": "p_input IS NOT NULL OR p_output IS NOT NULL",
             "used": "all_input IS NOT NULL OR output_tokens IS NOT NULL",
         },
@@ -328,23 +388,16 @@ def _price() -> tuple[dict[str, str], str]:
         {"computable": "counted AND priced AND used AND n_input >= 0 AND n_output >= 0"},
         {
             # What the provider billed beats what we compute; what an application computed does not.
-            "reported": "counted AND cost_reported_usd IS NOT NULL AND lower(cost_currency) IN ('', 'usd') "
-            "AND (NOT computable OR cost_origin = 'provider')"
+            "reported": "counted AND cost_reported_usd IS NOT NULL "
+            "AND lower(cost_currency) IN ('', 'usd') AND (NOT computable OR cost_origin = 'provider')"
         },
         {
             "computed": "computable AND NOT reported",
-            "computed_input": _sum(
-                ("n_input", "p_input"),
-                ("n_cache_read", "p_cache_read"),
-                ("n_cache_write", "p_cache_write"),
-                ("n_input_audio", "p_input_audio"),
-            ),
-            "computed_output": _sum(
-                ("n_output", "p_output"), ("n_reasoning", "p_reasoning"), ("n_output_audio", "p_output_audio")
-            ),
+            "computed_input": _sum("input", "cache_read", "cache_write", "input_audio"),
+            "computed_output": _sum("output", "reasoning", "output_audio"),
         },
     )
-    columns = {
+    columns = {name: name for name in _PRICED_FROM[:-2]} | {
         "input_tokens": "all_input",
         "cost_input_usd": "if(computed, computed_input, NULL)",
         "cost_output_usd": "if(computed, computed_output, NULL)",
@@ -358,71 +411,63 @@ def _price() -> tuple[dict[str, str], str]:
     return columns, query
 
 
-def _paid_apart(tokens: str, price: str) -> str:
-    return f"if({price} IS NULL, 0, toInt64(ifNull({tokens}, 0)))"
-
-
-def _sum(*parts: tuple[str, str]) -> str:
-    return " + ".join(f"{count} * ifNull({price}, 0)" for count, price in parts)
+def _sum(*kinds: str) -> str:
+    return " + ".join(f"n_{kind} * ifNull(p_{kind}, 0)" for kind in kinds)
 
 
 # --- the statements -----------------------------------------------------------------------------------
 
 
-def _staged(query: str, *stages: Mapping[str, str]) -> str:
-    """Each stage adds columns to those of the one before it."""
-    for stage in stages:
-        query = f"SELECT *,\n    {_columns(stage)}\nFROM\n({query})"
-    return query
-
-
-def _columns(columns: Mapping[str, str]) -> str:
-    return ",\n    ".join(
-        f"`{name}`" if expression == name else f"{expression} AS `{name}`"
-        for name, expression in columns.items()
-    )
-
-
-def _view(
-    name: str, target: str, columns: Mapping[str, str], source: str, *, passed: Iterable[str] = ()
-) -> str:
-    """A view whose columns get their final names one level up: an alias that is also a column of the
-    source would be taken for the source's.
-    """
-    inner = {f"x{n}": expression for n, expression in enumerate(columns.values())}
-    outer = {column: f"x{n}" for n, column in enumerate(columns)}
-    kept = "".join(f"`{column}`, " for column in passed)
-    return (
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {target} AS\n"
-        f"WITH (v -> {_VALUE_JSON}) AS value_json\n"
-        f"SELECT\n    {kept}{_columns(outer)}\nFROM\n(SELECT\n    {kept}{_columns(inner)}\nFROM\n({source}));\n"
-    )
-
-
 def ingest_sql() -> str:
     """All statements of the ingest, in the order in which they must be run."""
-    unpacked, requests = _unpack()
-    recognised, rows = _recognise()
-    priced, fields = _price()
-    as_spans = [name for name in unpacked if name not in _ATTRIBUTE_ARRAYS]
-    arrays = ",\n    ".join(
-        f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in _ATTRIBUTE_ARRAYS.items()
-    )
-    helpers = [field.column for field in FIELDS if field.column in _HELPERS]
-    more = ",\n    ".join(f"ADD COLUMN IF NOT EXISTS {name} LowCardinality(String)" for name in helpers)
-    known = [*as_spans, *(name for name in recognised if name not in (*helpers, *priced))]
+    sent, arrays, requests = _unpack()
+    found, fields, rows = _recognise()
+    priced, known = _price()
+    unpack = _packed("sent", sent, arrays, requests)
+    recognise = _packed("found", found, {"sent": "sent"} | fields, rows)
+    price = _taken_apart({"sent": sent, "found": found}, priced, known)
     return "\n".join(
         (
             "-- Made by `python -m spanledger.schemas.ingest_sql`; change that, not this.\n",
             _TABLE,
-            f"CREATE TABLE IF NOT EXISTS ingest_rows AS spans ENGINE = Null;\n\nALTER TABLE ingest_rows\n    {arrays};\n",
-            f"CREATE TABLE IF NOT EXISTS ingest_fields AS spans ENGINE = Null;\n\nALTER TABLE ingest_fields\n    {more};\n",
-            # From the last to the first: a request that comes in between waits in no table, it would be lost.
-            _view("price", "spans", priced, fields, passed=known),
-            _view("recognise", "ingest_fields", recognised, rows, passed=as_spans),
-            _view("unpack", "ingest_rows", unpacked, requests),
+            _null_table("ingest_rows", unpack),
+            _null_table("ingest_fields", recognise),
+            # The way in is opened last: a row that no view takes up is lost.
+            _view("price", "spans", price),
+            _view("recognise", "ingest_fields", recognise),
+            _view("unpack", "ingest_rows", unpack),
         )
     )
+
+
+def _packed(name: str, members: Mapping[str, str], beside: Mapping[str, str], source: str) -> str:
+    """Select the members as one tuple called `name`, and the columns beside it."""
+    values = ",\n    ".join(members.values())
+    return (
+        f"WITH (v -> {_VALUE_JSON}) AS value_json\n"
+        f"SELECT\n    {_columns(beside)},\n    tuple(\n    {values}) AS {name}\nFROM\n({source})"
+    )
+
+
+def _taken_apart(packed: Mapping[str, Iterable[str]], columns: Mapping[str, str], source: str) -> str:
+    """Select the members of the tuples by their names, and `columns`.
+
+    No expression of `columns` may refer to a source column that has the name of another of them.
+    """
+    members = {
+        name: f"tupleElement({tuple_name}, {n})"
+        for tuple_name, names in packed.items()
+        for n, name in enumerate(names, start=1)
+    }
+    return f"SELECT\n    {_columns(members | dict(columns))}\nFROM\n({source})"
+
+
+def _null_table(name: str, query: str) -> str:
+    return f"CREATE TABLE IF NOT EXISTS {name} ENGINE = Null EMPTY AS\n{query};\n"
+
+
+def _view(name: str, target: str, query: str) -> str:
+    return f"CREATE MATERIALIZED VIEW IF NOT EXISTS {name} TO {target} AS\n{query};\n"
 
 
 if __name__ == "__main__":

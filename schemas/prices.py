@@ -53,7 +53,7 @@ TIERS = 16
 
 
 class Rule(NamedTuple):
-    """A node of the regexp tree. A node whose `price_model` is None only has children; an empty one refuses."""
+    """A node of the regexp tree. Where `price_model` is None it only has children; an empty one refuses."""
 
     id: int
     parent_id: int

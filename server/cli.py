@@ -45,14 +45,18 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     serve.add_argument("--only", choices=("collector", "api"), help="one of them (needs a ClickHouse server)")
     commands.add_parser("settings", help="list the settings with their defaults and meanings")
     demo = commands.add_parser("demo", help="run an example application and show the tree of its calls")
-    demo.add_argument("--real", action="store_true", help="call OpenAI (needs OPENAI_API_KEY), not a local stub")
+    demo.add_argument(
+        "--real", action="store_true", help="call OpenAI (needs OPENAI_API_KEY), not a local stub"
+    )
     traces = commands.add_parser("traces", help="list the newest traces")
     traces.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     tree = commands.add_parser("tree", help="print the span tree of a trace")
     tree.add_argument("trace_id", metavar="TRACE_ID")
     for reading in (traces, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
-    stub = commands.add_parser("stub-provider", help="run a local OpenAI-compatible server with known answers")
+    stub = commands.add_parser(
+        "stub-provider", help="run a local OpenAI-compatible server with known answers"
+    )
     stub.add_argument("--host", default="127.0.0.1")
     stub.add_argument("--port", type=int, default=8399)
     return parser, serve

@@ -11,12 +11,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from spanledger.schemas.errors import Busy, SpanledgerError
 from spanledger.server.reading import Api, show
-from spanledger.server.stub_provider import running
 
 _SPANS_EXPECTED = 8
 _GO_ON = """\
@@ -38,7 +38,7 @@ def demo(*, real: bool) -> int:
         say = Console(stderr=True).print
         say("Starting a server on an empty embedded database ...")
         api, otlp = started.enter_context(running_server(Path(folder) / "database"))
-        provider = {} if real else {"OPENAI_BASE_URL": started.enter_context(running_stub()), "OPENAI_API_KEY": "stub"}
+        provider = {} if real else stub_environment(started.enter_context(running()).base_url)
         say("Running the example application under `spanledger run` ...\n")
         run_example(otlp, provider)
         traces = wait_for_trace(api)
@@ -48,6 +48,11 @@ def demo(*, real: bool) -> int:
             show(api.tree(trace["trace_id"]))
     sys.stdout.write("\n" + _GO_ON)
     return 0
+
+
+def stub_environment(base_url: str) -> dict[str, str]:
+    """What makes an unmodified OpenAI client talk to the stub provider."""
+    return {"OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "stub"}
 
 
 @contextlib.contextmanager
@@ -61,7 +66,10 @@ def running_server(database: Path) -> Iterator[tuple[Api, str]]:
     with log_path.open("w") as log, subprocess.Popen(command, stderr=log, env=environment) as server:  # noqa: S603
         try:
             ports = _wait_for_ports(server, log_path)
-            yield Api(f"http://127.0.0.1:{ports['answering queries']}"), f"http://127.0.0.1:{ports['receiving']}"
+            yield (
+                Api(f"http://127.0.0.1:{ports['answering queries']}"),
+                f"http://127.0.0.1:{ports['receiving']}",
+            )
         finally:
             server.terminate()
             server.wait(timeout=20)
@@ -91,12 +99,12 @@ def run_example(otlp: str, provider: dict[str, str]) -> None:
         raise SpanledgerError(f"the example application failed with exit code {finished.returncode}")
 
 
-def wait_for_trace(api: Api) -> list[dict[str, object]]:
+def wait_for_trace(api: Api) -> list[dict[str, Any]]:
     """The traces once the example's spans are there: stored means visible, so this seldom waits."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        traces: list[dict[str, object]] = api.get("/api/v1/traces")["traces"]
-        if sum(int(str(trace["span_count"])) for trace in traces) >= _SPANS_EXPECTED:
+        traces: list[dict[str, Any]] = api.get("/api/v1/traces")["traces"]
+        if sum(trace["span_count"] for trace in traces) >= _SPANS_EXPECTED:
             return traces
         time.sleep(0.1)
     raise SpanledgerError("the example's spans have not arrived after 15 s")

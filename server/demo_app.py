@@ -14,6 +14,7 @@ from typing import Any
 
 from openai import OpenAI, RateLimitError
 from openai.types.chat import ChatCompletionFunctionToolParam
+
 from spanledger.instrumentation import agent, metadata, session, tags, tool, user, workflow
 
 MODEL, CHEAP_MODEL = "gpt-4o-mini", "gpt-4.1-nano"

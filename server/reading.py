@@ -23,12 +23,23 @@ class Api:
 
     def get(self, path: str, **query: object) -> Any:
         """The JSON at `path`. Raises NotFound, Busy where nothing answers, SpanledgerError otherwise."""
+        return json.loads(self._text(path, **query))
+
+    def metric(self, name: str) -> float:
+        """A Prometheus sample without labels; raises NotFound where there is none of that name."""
+        for line in self._text("/metrics").splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise NotFound(f"no metric {name}")
+
+    def _text(self, path: str, **query: object) -> str:
         address = self._url + path + (f"?{urlencode(query)}" if query else "")
         if not address.startswith(("http://", "https://")):
             raise SpanledgerError(f"{self._url} is not an http:// or https:// URL")
         try:
             with urlopen(Request(address, headers=self._headers), timeout=30) as answer:  # noqa: S310  (checked above)
-                return json.load(answer)
+                text: str = answer.read().decode()
+                return text
         except HTTPError as error:
             kind = NotFound if error.code == 404 else SpanledgerError
             raise kind(_detail(error)) from None

@@ -72,7 +72,7 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
 @contextlib.asynccontextmanager
 async def _collector(target: Target, settings: Settings, registry: CollectorRegistry):  # type: ignore[no-untyped-def]  # noqa: ANN202
     metrics = Metrics(registry)
-    stores = [Store(connect(target)) for _ in range(settings.insert_workers)]
+    stores = [Store(target) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
     receiver = GrpcReceiver(Ingest(batcher, metrics), settings)
     batcher.start()
@@ -123,5 +123,7 @@ def _bind(listen: str) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise Misconfigured(f"SPANLEDGER_API_LISTEN={listen}: cannot listen there ({error.strerror})") from error
+        raise Misconfigured(
+            f"SPANLEDGER_API_LISTEN={listen}: cannot listen there ({error.strerror})"
+        ) from error
     return listener

@@ -40,6 +40,13 @@ def reader(target: Target) -> Iterator[Client]:
     client.close()
 
 
+@pytest.fixture(scope="session")
+def store(target: Target) -> Iterator[Store]:
+    store = Store(target)
+    yield store
+    store.close()
+
+
 @pytest.fixture
 def project() -> str:
     """A project of its own for each test, so that tests share the tables and not the spans."""
@@ -47,9 +54,8 @@ def project() -> str:
 
 
 @pytest.fixture
-def ingest(writer: Client, project: str) -> Callable[[ExportTraceServiceRequest], None]:
+def ingest(store: Store, project: str) -> Callable[[ExportTraceServiceRequest], None]:
     """Store an OTLP request as the collector does, under the test's project."""
-    store = Store(writer)
 
     def put(request: ExportTraceServiceRequest) -> None:
         body = request.SerializeToString()

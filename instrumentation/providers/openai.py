@@ -13,6 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.instrumentation import cost, suppression
 from spanledger.instrumentation.calls import Accumulator, Request
 from spanledger.instrumentation.hosts import provider_of

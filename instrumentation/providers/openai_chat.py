@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
+
 from spanledger.instrumentation.calls import Message, Response, Usage
 from spanledger.instrumentation.content import (
     blob_part,

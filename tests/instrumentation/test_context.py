@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from opentelemetry import trace
+
 from spanledger.instrumentation import (
     attributes_for,
     experiment,

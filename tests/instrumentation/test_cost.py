@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import genai_prices
 import pytest
+
 from spanledger.instrumentation import cost, quiet
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.cost import cost_attributes

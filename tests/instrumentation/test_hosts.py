@@ -1,4 +1,5 @@
 import pytest
+
 from spanledger.instrumentation.hosts import provider_of
 
 

@@ -11,6 +11,7 @@ import openai
 import pydantic
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
+
 from spanledger.instrumentation import session, user
 from spanledger.instrumentation.invocation import error_message
 from spanledger.server import stub_provider

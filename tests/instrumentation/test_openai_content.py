@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from spanledger.instrumentation import content
 
 HELLO: list[Any] = [

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
 from spanledger.instrumentation import instrument, uninstrument
 from spanledger.instrumentation.providers.openai import OpenAIInstrumentor
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
+
 from spanledger.instrumentation import suppression, tags
 from spanledger.instrumentation.invocation import current
 

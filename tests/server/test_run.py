@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
 from spanledger.instrumentation import autostart, setup
 from spanledger.server import run, stub_provider
 

@@ -6,6 +6,7 @@ from typing import Any
 import openai
 import pydantic
 import pytest
+
 from spanledger.server import stub_provider
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there, Lisbon"}]

@@ -1,0 +1,68 @@
+# The commands of this project. `make` alone lists them.
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+ROOMS  := schemas instrumentation collector query_api server
+NODE   := tests/e2e/node
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test test-fast lint format types bench proto sql node clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
+
+# The stamp says for which pyproject.toml the environment was made.
+$(VENV)/.installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11 or newer, or say make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: Python 3.11 or newer is needed"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed  ## make the virtual environment and install everything into it
+
+demo: $(VENV)/.installed  ## run an example application and print the span tree of its calls
+	@$(BIN)/spanledger demo
+
+serve: $(VENV)/.installed  ## run collector and API on an embedded database until Ctrl-C
+	@exec $(BIN)/spanledger serve
+
+test: $(VENV)/.installed node  ## run all tests
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.installed  ## run the tests that take less than a few seconds each
+	$(BIN)/pytest -m 'not slow'
+
+lint: $(VENV)/.installed  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed  ## mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# mypy does not follow the editable install's finder, so it gets the packages as a tree of links.
+types: $(VENV)/.installed  ## check types
+	@mkdir -p .mypy/spanledger
+	@for room in $(ROOMS); do ln -sfn ../../$$room .mypy/spanledger/$$room; done
+	MYPYPATH=.mypy $(BIN)/mypy -p spanledger
+
+bench: $(VENV)/.installed  ## measure spans a second beside what ClickHouse can do with the same rows
+	$(BIN)/python -m bench
+
+proto: $(VENV)/.installed  ## make schemas/otlp_pb2.py from schemas/otlp.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. schemas/otlp.proto
+
+sql: $(VENV)/.installed  ## make the ingest migration from the dialect table
+	$(BIN)/python -m spanledger.schemas.ingest_sql > schemas/migrations/0003_ingest.sql
+
+# One test sends spans with the official OTLP exporter of Node.js; without Node.js it says so and goes on.
+node:
+	@if command -v npm >/dev/null; then \
+		test -d $(NODE)/node_modules || npm install --prefix $(NODE) --no-audit --no-fund --loglevel=error; \
+	else echo "npm is missing: the test with the Node.js exporter will be skipped"; fi
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) .mypy .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

@@ -1,0 +1,58 @@
+"""What the engine can do at all: the same rows, made beforehand, inserted as Arrow by two writers."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from clickhouse_connect.driver.client import Client
+
+from bench.requests import SPANS, fresh_requests
+from spanledger.collector.store import Store, envelope
+from spanledger.schemas.database import connect, migrate, parse_target
+from spanledger.schemas.prices import load_prices
+
+WRITERS = 2
+_ROWS = 32_768  # a block this large was the fastest of 8k, 16k, 32k and 64k
+_SETTINGS = {"async_insert": 0, "optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
+
+
+def arrow_rate(spans: int) -> float:
+    """Rows a second into an empty copy of `spans`, on a database of its own."""
+    with tempfile.TemporaryDirectory(prefix="spanledger-bench-") as folder:
+        target = parse_target(f"chdb://{folder}")
+        migrate(target)
+        clients = [connect(target) for _ in range(WRITERS)]
+        load_prices(clients[0])
+        blocks = _prepare(Store(target), clients[0], spans)
+        clients[0].command("TRUNCATE TABLE spans")
+        started = time.perf_counter()
+        with ThreadPoolExecutor(WRITERS) as threads:
+            for n, client in enumerate(clients):
+                threads.submit(_insert, client, blocks[n::WRITERS])
+        took = time.perf_counter() - started
+        stored = int(clients[0].query("SELECT count() FROM spans").first_row[0])
+        if stored != spans:
+            raise RuntimeError(f"{stored} rows are stored, {spans} were inserted")
+        return spans / took
+
+
+def _prepare(store: Store, client: Client, spans: int) -> list[bytes]:
+    for request in fresh_requests(spans // SPANS):
+        store.insert([envelope(request, project="bench", received_at_ns=time.time_ns())])
+    stored = int(client.query("SELECT count() FROM spans").first_row[0])
+    return [
+        client.raw_query(f"SELECT * FROM spans LIMIT {_ROWS} OFFSET {offset}", fmt="ArrowStream")
+        for offset in range(0, stored, _ROWS)
+    ]
+
+
+def _insert(client: Client, blocks: list[bytes]) -> None:
+    for block in blocks:
+        client.raw_insert("spans", insert_block=block, settings=_SETTINGS, fmt="ArrowStream")
+
+
+if __name__ == "__main__":
+    print(arrow_rate(int(sys.argv[1])))

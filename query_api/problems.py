@@ -1,0 +1,125 @@
+"""Problems: every error of the API, whoever found it, in one form (RFC 9457).
+
+What went wrong inside is logged once, under an id; the answer has the id and nothing else of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from spanledger.schemas.errors import BadData, Busy, SpanledgerError
+
+MEDIA_TYPE = "application/problem+json"
+
+_log = logging.getLogger("spanledger.query_api")
+
+
+class TraceTooLarge(SpanledgerError):
+    """A trace has more spans than one answer may hold."""
+
+    http_status = 422
+    title = "Trace too large"
+
+
+def problem(
+    path: str,
+    status: int,
+    title: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Response:
+    """The one form. `more` is `errors` or `error_id`."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": path}
+    return Response(json.dumps(body | more), status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install_problems(app: FastAPI, allowed: Mapping[str, str], in_path: Mapping[str, str]) -> None:
+    """Answer every error of the application with a problem.
+
+    `allowed` and `in_path` say what each parameter of the query and of the path may be.
+    """
+
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered below
+        found = [_field_error(item, allowed, in_path) for item in error.errors()]
+        detail = "; ".join(
+            f"{item['where']}: {item['what']}" + (f"; allowed: {item['allowed']}" if item["allowed"] else "")
+            for item in found
+        )
+        return problem(request.url.path, 400, BadData.title, detail, errors=found)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(SpanledgerError, _ours)
+
+
+def _field_error(
+    item: Mapping[str, Any], allowed: Mapping[str, str], in_path: Mapping[str, str]
+) -> dict[str, str | None]:
+    place: Sequence[Any] = item["loc"]
+    what = str(item["msg"]).removeprefix("Value error, ")
+    permitted = (in_path if place[0] == "path" else allowed).get(str(place[-1]))
+    if item["type"] == "extra_forbidden":
+        what, permitted = "no such parameter", ", ".join(allowed)
+    return {"where": ".".join(map(str, place)), "what": what, "allowed": permitted}
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as registered above
+    title = HTTPStatus(error.status_code).phrase.capitalize()
+    detail = {
+        404: f"Nothing is at {request.url.path}",
+        405: f"{request.method} is not allowed here",
+    }.get(error.status_code, title)
+    return problem(request.url.path, error.status_code, title, detail, headers=error.headers)
+
+
+def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SpanledgerError)  # noqa: S101 - as registered above
+    if error.http_status == 500:
+        raise error
+    headers = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, Busy) else None
+    return problem(request.url.path, error.http_status, error.title, str(error), headers=headers)
+
+
+class Failures:
+    """Outermost but for the headers: what nobody expected becomes a 500 that tells nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            error_id = uuid4().hex
+            _log.exception("error %s in %s %s", error_id, scope["method"], scope["path"])
+            if started:
+                raise
+            detail = "Something went wrong here, not with the request. The log has it under this id."
+            answer = problem(scope["path"], 500, SpanledgerError.title, detail, error_id=error_id)
+            await answer(scope, receive, send)

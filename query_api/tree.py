@@ -1,0 +1,139 @@
+"""Trees: the spans of a trace, each exactly once, in a shape that only the spans decide.
+
+* A span hangs below the span that its parent id names. Where several spans have that id (they differ in
+  their start), it is the earliest of them.
+* A span whose parent is not stored is a root, marked `orphan`.
+* Of the spans of a cycle the earliest is a root, marked `cycle`; a span that is its own parent likewise.
+* Roots and children stand by start, then span id.
+
+Nothing here recurses: a trace may be deeper than any stack.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+Node = dict[str, Any]
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s{}\[\],:"]+')
+_OPENED: dict[str, Callable[[], Any]] = {"{": dict, "[": list}
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
+class Span(NamedTuple):
+    """A span as the tree sees it. `fields` becomes the node."""
+
+    start_ns: int
+    span_id: str
+    parent_id: str | None
+    fields: Mapping[str, Any]
+
+
+def build_tree(spans: Iterable[Span]) -> list[Node]:
+    """The roots of the trace. A node has the fields of its span, and the marks and `children` of the tree."""
+    ordered = sorted(spans, key=lambda span: (span.start_ns, span.span_id))
+    earliest: dict[str, int] = {}
+    for number, span in enumerate(ordered):
+        earliest.setdefault(span.span_id, number)
+    parents = [None if span.parent_id is None else earliest.get(span.parent_id) for span in ordered]
+    broken = _cut_cycles(parents)
+    nodes = [_node(span, parents[n], cycle=n in broken) for n, span in enumerate(ordered)]
+    roots: list[Node] = []
+    for node, parent in zip(nodes, parents, strict=True):
+        (roots if parent is None else nodes[parent]["children"]).append(node)
+    return roots
+
+
+def _cut_cycles(parents: list[int | None]) -> set[int]:
+    """Take the parent from the first span of every cycle; return those spans."""
+    broken: set[int] = set()
+    walk_of: dict[int, int] = {}
+    for first in range(len(parents)):
+        place: int | None = first
+        path = []
+        while place is not None and place not in walk_of:
+            walk_of[place] = first
+            path.append(place)
+            place = parents[place]
+        if place is not None and walk_of[place] == first:
+            # The walk came back to itself: what follows `place` in the path is the cycle.
+            cut = min(path[path.index(place) :])
+            parents[cut] = None
+            broken.add(cut)
+    return broken
+
+
+def _node(span: Span, parent: int | None, *, cycle: bool) -> Node:
+    orphan = span.parent_id is not None and parent is None and not cycle
+    return {
+        **span.fields,
+        "orphan": orphan,
+        "missing_parent_id": span.parent_id if orphan else None,
+        "cycle": cycle,
+        "children": [],
+    }
+
+
+def walk(roots: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Every node with its depth, parents before children, in the order of the tree."""
+    todo = [(0, root) for root in reversed(list(roots))]
+    while todo:
+        depth, node = todo.pop()
+        yield depth, node
+        todo.extend((depth + 1, child) for child in reversed(node["children"]))
+
+
+def tree_text(summary: Mapping[str, Any], roots: Iterable[Node]) -> bytes:
+    """The answer as JSON: the summary's fields, then `roots`. Trees of any depth."""
+    head = _encode(summary)
+    out = [head[:-1], "," if len(head) > 2 else "", '"roots":[']
+    last = -1  # depth of the node before
+    for depth, node in walk(roots):
+        if depth <= last:
+            # Close the node before, and those above it that this one is not part of.
+            out.append("]}" * (last - depth + 1) + ",")
+        fields = _encode({key: value for key, value in node.items() if key != "children"})
+        out.append(fields[:-1] + ',"children":[')
+        last = depth
+    out.append("]}" * (last + 1))
+    out.append("]}")
+    return "".join(out).encode()
+
+
+def read_tree(text: str | bytes) -> dict[str, Any]:
+    """The answer that `tree_text` wrote, however deep: Python's own reader gives up at some depth."""
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except RecursionError:
+        answer = _read(text if isinstance(text, str) else text.decode())
+    return answer
+
+
+def _read(text: str) -> Any:
+    """Valid JSON without recursion. (What is not valid never gets here: it has failed before it was deep.)"""
+    top: list[Any] = []
+    open_ones: list[Any] = [top]
+    keys: list[str | None] = [None]
+    for found in _TOKEN.finditer(text):
+        word = found.group()
+        if word in ("}", "]"):
+            open_ones.pop()
+            keys.pop()
+            continue
+        holder = open_ones[-1]
+        value = _OPENED[word]() if word in _OPENED else json.loads(word)
+        if isinstance(holder, list):
+            holder.append(value)
+        elif keys[-1] is None:
+            keys[-1] = value
+            continue
+        else:
+            holder[keys[-1]] = value
+            keys[-1] = None
+        if word in _OPENED:
+            open_ones.append(value)
+            keys.append(None)
+    return top[0]

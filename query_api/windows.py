@@ -1,0 +1,70 @@
+"""Windows: the order in which a search for the newest goes back in time.
+
+How many spans each day has is known without reading any. A window is cut so that it holds about
+`FIRST_ROWS` spans, the next one twice as many, and so on: a search that finds enough at once reads little
+whatever is stored, and one that finds nothing makes few steps. Days without spans cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+FIRST_ROWS = 20_000
+MOST_ROWS = 4_000_000
+
+# Answered from the bounds that the engine keeps for each part. They are those of all projects: bounds
+# need not be tight, and no row has to be read for them.
+DAYS_SQL = """
+SELECT
+    toUnixTimestamp64Nano(min(start_time)) AS first_ns,
+    toUnixTimestamp64Nano(max(start_time)) AS last_ns,
+    count() AS row_count
+FROM spans
+GROUP BY _partition_id
+ORDER BY first_ns DESC
+"""
+
+
+class Day(NamedTuple):
+    """What a day has: its first and last start, and how many rows."""
+
+    first_ns: int
+    last_ns: int
+    rows: int
+
+
+class Window(NamedTuple):
+    """From `since_ns` until before `until_ns`."""
+
+    since_ns: int
+    until_ns: int
+
+
+def stored_days(client: Client) -> list[Day]:
+    """The days that have spans, newest first."""
+    return [Day(*row) for row in client.query(DAYS_SQL).result_rows]
+
+
+def windows(days: list[Day], since_ns: int, until_ns: int) -> Iterator[Window]:
+    """Windows, newest first, that cover every stored span from `since_ns` until before `until_ns`."""
+    rows_wanted = room = FIRST_ROWS
+    top = bottom = None
+    for day in days:
+        first, last = max(day.first_ns, since_ns), min(day.last_ns + 1, until_ns)
+        if first >= last:
+            continue
+        rows = max(1, day.rows * (last - first) // (day.last_ns + 1 - day.first_ns))
+        top = last if top is None else top
+        while rows > room and last - first > 1:
+            cut = last - max(1, (last - first) * room // rows)
+            yield Window(cut, top)
+            rows -= room
+            rows_wanted = room = min(2 * rows_wanted, MOST_ROWS)
+            top = last = cut
+        room = max(0, room - rows)
+        bottom = first
+    if top is not None and bottom is not None:
+        yield Window(bottom, top)

@@ -1,0 +1,210 @@
+"""What the query API answers, field by field. The OpenAPI document is made from this.
+
+Ids are lower-case hex, times RFC 3339 UTC with nanoseconds, money decimal strings with every digit that
+is stored. `null` means that it was not sent or is not known; it never stands for 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["ok", "error", "unset"]
+Kind = Literal["unspecified", "internal", "server", "client", "producer", "consumer"]
+
+_MONEY = "US dollars as a decimal string in plain notation; null where it is not known."
+
+
+class Answer(BaseModel):
+    """What every model here has in common: what it does not name does not exist."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TraceSummary(Answer):
+    """A trace in one line. Tokens and money count LLM and embedding calls only, each once."""
+
+    trace_id: str = Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])
+    root_span_id: str = Field(
+        description="The earliest span without a parent; where none is stored, the earliest whose parent is "
+        "not stored; where there is none either, the earliest span."
+    )
+    name: str = Field(description="Name of the root span.")
+    service: str | None = Field(description="service.name of the root span.")
+    status: Status = Field(description="Status of the root span; `error_count` tells of the others.")
+    start_time: str = Field(
+        description="Start of the earliest span.", examples=["2026-01-31T09:30:00.000000001Z"]
+    )
+    end_time: str = Field(description="End of the span that ended last.")
+    duration_ms: float = Field(description="From `start_time` to `end_time`.")
+    span_count: int
+    error_count: int = Field(description="Spans whose status is error.")
+    llm_call_count: int = Field(description="Spans whose role is LLM.")
+    input_tokens: int | None = Field(description="Sum over the calls, cached tokens included.")
+    output_tokens: int | None = Field(description="Sum over the calls, reasoning included.")
+    cost_usd: str | None = Field(description=f"Sum over the calls whose cost is known. {_MONEY}")
+    unpriced_call_count: int = Field(description="Calls that `cost_usd` leaves out: their cost is not known.")
+    models: list[str] = Field(description="Models that answered (or were asked, where no answer tells).")
+    conversation_id: str | None = Field(description="The first that a span of the trace names.")
+    user_id: str | None = Field(description="The first that a span of the trace names.")
+    experiment_id: str | None = Field(description="The first that a span of the trace names.")
+
+
+class TracePage(Answer):
+    """Traces, newest first."""
+
+    traces: list[TraceSummary]
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last one.")
+
+
+class Usage(Answer):
+    """Tokens of a call. Input includes cached tokens, output includes reasoning."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    input_audio_tokens: int | None
+    output_audio_tokens: int | None
+
+
+class Cost(Answer):
+    """What a call costs and how that is known."""
+
+    usd: str | None = Field(description=_MONEY)
+    input_usd: str | None = Field(description=_MONEY)
+    output_usd: str | None = Field(description=_MONEY)
+    source: str | None = Field(description="computed (from tokens and the price list) or reported.")
+    reason: str | None = Field(description="Why `usd` is null.")
+    price_model: str | None = Field(description="The entry of the price list that was used.")
+    price_version: str | None = Field(description="The version of the price list that was used.")
+    reported_usd: str | None = Field(description="What the sender said that the call costs.")
+
+
+class Resource(Answer):
+    """What sent the span."""
+
+    attributes: dict[str, Any]
+    schema_url: str
+    dropped_attributes_count: int
+
+
+class Scope(Answer):
+    """The instrumentation that made the span."""
+
+    name: str
+    version: str
+    attributes: dict[str, Any]
+    schema_url: str
+    dropped_attributes_count: int
+
+
+class Event(Answer):
+    """Something that happened during a span."""
+
+    time: str
+    name: str
+    attributes: dict[str, Any]
+    dropped_attributes_count: int
+
+
+class Link(Answer):
+    """A span elsewhere that this one refers to."""
+
+    trace_id: str
+    span_id: str
+    trace_state: str
+    flags: int
+    attributes: dict[str, Any]
+    dropped_attributes_count: int
+
+
+class SpanNode(Answer):
+    """A span and, in `children`, the spans below it, earliest first."""
+
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: Kind = Field(description="`unspecified` also where an unknown number was sent.")
+    kind_number: int = Field(description="The kind as it was sent.")
+    role: str = Field(description="LLM, EMBEDDING, TOOL, AGENT, WORKFLOW, RETRIEVER, FETCH or OTHER.")
+    operation: str | None
+    status: Status
+    status_message: str
+    error_type: str | None
+    start_time: str
+    end_time: str = Field(description="As sent, even where that is before the start.")
+    duration_ms: float = Field(description="0 where the span ended before it started.")
+    service: str | None
+    provider: str | None
+    model: str | None = Field(description="The model that answered, else the one that was asked for.")
+    request_model: str | None
+    response_model: str | None
+    response_id: str | None
+    conversation_id: str | None
+    user_id: str | None
+    experiment_id: str | None
+    tool_name: str | None
+    agent_name: str | None
+    tags: list[str]
+    finish_reasons: list[str]
+    time_to_first_chunk_s: float | None
+    usage: Usage
+    cost: Cost
+    input: Any = Field(
+        description="What went in: messages, or the arguments of a tool call. Objects and arrays that were "
+        "sent as JSON text are parsed; other text stays as it was sent."
+    )
+    output: Any = Field(description="What came out: messages, or the result of a tool call. As `input`.")
+    attributes: dict[str, Any] = Field(
+        description='All attributes with the types they were sent in. Bytes are `{"@bytes": base64}`; '
+        'doubles that JSON lacks are the strings "NaN", "Infinity" and "-Infinity".'
+    )
+    resource: Resource
+    scope: Scope
+    events: list[Event]
+    links: list[Link]
+    trace_state: str
+    flags: int
+    dropped_attributes_count: int
+    dropped_events_count: int
+    dropped_links_count: int
+    orphan: bool = Field(description="Its parent is not stored, so it stands here as a root.")
+    missing_parent_id: str | None = Field(description="The parent that is not stored.")
+    cycle: bool = Field(description="Its parent is below it: the earliest span of a cycle stands as a root.")
+    children: list[SpanNode]
+
+
+class TraceTree(TraceSummary):
+    """A trace with all of its spans, each exactly once."""
+
+    roots: list[SpanNode] = Field(description="Earliest first. The order of arrival changes nothing.")
+
+
+class Health(Answer):
+    """That the process, or the database behind it, answers."""
+
+    status: Literal["ok", "ready"]
+
+
+class FieldError(Answer):
+    """One thing that is wrong with a request."""
+
+    where: str = Field(description="The part of the request.", examples=["query.limit"])
+    what: str = Field(description="What is wrong with it.")
+    allowed: str | None = Field(description="What is allowed instead.")
+
+
+class Problem(Answer):
+    """Every error has this form (RFC 9457, application/problem+json)."""
+
+    type: str = Field(description="about:blank: `status` says what kind of problem it is.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path that was asked for.")
+    errors: list[FieldError] | None = Field(None, description="With status 400: each thing that is wrong.")
+    error_id: str | None = Field(None, description="With status 500: the id under which it was logged.")

@@ -1,0 +1,102 @@
+"""A collector inside the test's process, on the engine that the tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from otlp_sender import Sender
+from prometheus_client import CollectorRegistry
+
+from spanledger.collector.batcher import Batcher, Inserts
+from spanledger.collector.grpc_receiver import GrpcReceiver
+from spanledger.collector.ingest import Ingest
+from spanledger.collector.metrics import Metrics
+from spanledger.collector.store import Store
+from spanledger.schemas.settings import Settings
+
+
+@dataclass
+class Collector:
+    """A collector that is running: where it listens, and what it counts."""
+
+    port: int
+    batcher: Batcher
+    registry: CollectorRegistry
+
+    def sender(self, **options: Any) -> Sender:
+        return Sender(self.port, **options)
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@contextlib.contextmanager
+def running_collector(stores: Sequence[Inserts], settings: Settings) -> Iterator[Collector]:
+    """The receiver and what is behind it in an event loop of their own; stopped at the end."""
+    with running_loop() as run:
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
+        batcher = run(_made(lambda: Batcher(stores, settings, metrics)))
+        receiver = run(_made(lambda: GrpcReceiver(Ingest(batcher, metrics), settings)))
+        run(_made(batcher.start))
+        yield Collector(run(receiver.start()), batcher, registry)
+        run(_stopped(receiver, batcher))
+
+
+async def _made(make: Callable[[], Any]) -> Any:
+    # Both belong to the loop in which they are made.
+    return make()
+
+
+async def _stopped(receiver: GrpcReceiver, batcher: Batcher) -> None:
+    await asyncio.gather(receiver.stop(5), batcher.stop())
+
+
+@contextlib.contextmanager
+def running_loop() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """An event loop in a thread; yields what runs a coroutine there and gives its result."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="collector", daemon=True)
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def collector(target) -> Iterator[Collector]:
+    """A collector with the default limits on the real engine."""
+    settings = Settings(grpc_listen="127.0.0.1:0", project="over-grpc")
+    with running_collector([Store(target), Store(target)], settings) as running:
+        yield running
+
+
+@pytest.fixture
+def collect() -> Callable[..., contextlib.AbstractContextManager[Collector]]:
+    """Starts a collector on the given stores, with the given settings."""
+    return lambda stores, **settings: running_collector(
+        stores, Settings(**({"grpc_listen": "127.0.0.1:0"} | settings))
+    )
+
+
+@pytest.fixture
+def rows(reader) -> Callable[..., list[tuple]]:
+    """The rows of a trace: `rows(trace_id, "name", "cost_usd")`, as every answer of the API reads them."""
+
+    def read(trace_id: bytes, *columns: str) -> list[tuple]:
+        return reader.query(
+            f"SELECT {', '.join(columns or ('name',))} FROM spans FINAL WHERE project = 'over-grpc' "
+            "AND hex(trace_id) = {t:String} ORDER BY name",
+            parameters={"t": trace_id.hex().upper()},
+        ).result_rows
+
+    return read

@@ -1,0 +1,142 @@
+"""Access: closed on every route, unless it is opened."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from prometheus_client import CollectorRegistry
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from spanledger.query_api.app import create_app
+from spanledger.schemas.settings import Settings
+
+KEY = "s3cret-key-é"
+BEARER = f"Bearer {KEY}".encode()
+OPEN = {"/healthz", "/readyz"}
+
+
+@pytest.fixture
+def locked(make_api):
+    return make_api(api_key=KEY)
+
+
+def paths(api: TestClient) -> set[str]:
+    """The path of every route there is, documented or not, with something in place of its parameters."""
+    found = {context.path for context in iter_route_contexts(api.app.routes)}
+    return {path.replace("{trace_id}", "0" * 32) for path in found}
+
+
+def test_the_walk_below_finds_the_routes(api):
+    assert {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/v1/traces"} <= paths(api)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        b"",
+        KEY.encode(),
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer wrong",
+        b"Bearer s3cret-key",
+        BEARER + b"x",
+        BEARER + b" x",
+        b"Basic " + KEY.encode(),
+        b"Bearer  " + KEY.encode(),
+    ],
+)
+def test_without_the_key_every_route_but_health_is_closed(locked, header):
+    headers = {} if header is None else {"Authorization": header}
+    for path in paths(locked) | {"/nothing/here"}:
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = locked.request(method, path, headers=headers)
+            if path in OPEN:
+                assert answer.status_code in {200, 405}
+                continue
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["title"] == "Unauthenticated"
+            assert "s3cret" not in answer.text
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"BEARER"])
+def test_with_the_key_every_route_is_open(locked, scheme):
+    for path in paths(locked):
+        answer = locked.get(path, headers={"Authorization": scheme + b" " + KEY.encode()})
+        assert answer.status_code in {200, 404}, path
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_two_keys_are_no_key(locked):
+    answer = locked.get("/api/v1/traces", headers=[("Authorization", BEARER), ("Authorization", BEARER)])
+    assert answer.status_code == 401
+
+
+def test_an_empty_key_opens_nothing(make_api):
+    for header in (b"Bearer ", b"Bearer", b" "):
+        assert make_api(api_key="").get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_the_body_of_a_refused_request_is_not_read(target):
+    app = create_app(target, Settings(api_key=KEY), CollectorRegistry())
+    sent = []
+
+    async def receive():
+        raise AssertionError("the body was read")
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/traces",
+        "headers": [(b"content-length", b"9")],
+        "query_string": b"",
+    }
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 401
+
+
+def test_a_websocket_is_closed_too(locked):
+    with pytest.raises(WebSocketDisconnect), locked.websocket_connect("/api/v1/traces"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:8000"]
+)
+def test_without_a_key_this_machine_is_served(api, host):
+    assert api.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", "", "["],
+)
+def test_without_a_key_a_foreign_host_is_refused_everywhere(api, host):
+    for path in paths(api):
+        answer = api.get(path, headers={"Host": host, "Origin": "http://evil.example"})
+        assert answer.status_code == 403, path
+        assert answer.json()["status"] == 403
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_host_that_is_listened_on_is_served(make_api):
+    api = make_api(api_listen="localhost:9000")
+    assert api.get("/healthz", headers={"Host": "localhost:9000"}).status_code == 200
+
+
+def test_insecure_serves_every_host(make_api):
+    api = make_api(insecure=True, api_listen="0.0.0.0:8000")
+    assert api.get("/healthz", headers={"Host": "traces.internal"}).status_code == 200
+
+
+def test_with_a_key_every_host_is_served(locked):
+    answer = locked.get("/api/v1/traces", headers={"Host": "traces.internal", "Authorization": BEARER})
+    assert answer.status_code == 200

@@ -1,0 +1,67 @@
+"""The application: its document, its health, its metrics."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from starlette.testclient import TestClient
+
+import spanledger.query_api
+from spanledger.query_api.app import create_app
+from spanledger.schemas.settings import Settings
+
+
+@pytest.fixture
+def document(api):
+    return api.get("/openapi.json").json()
+
+
+def test_every_operation_says_what_it_is_and_what_an_error_is(document):
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    assert len(operations) == 5
+    for operation in operations:
+        assert operation["summary"]
+        assert set(operation["responses"]) == {"200", "default"}
+        assert operation["responses"]["default"]["content"] == {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        }
+
+
+def test_every_parameter_says_what_it_means(document):
+    for path in document["paths"].values():
+        for parameter in path["get"].get("parameters", ()):
+            assert parameter["description"], parameter["name"]
+
+
+def test_answers_are_documented_by_their_models(document):
+    def model(path):
+        return document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert model("/api/v1/traces") == {"$ref": "#/components/schemas/TracePage"}
+    assert model("/api/v1/traces/{trace_id}") == {"$ref": "#/components/schemas/TraceTree"}
+    node = document["components"]["schemas"]["SpanNode"]["properties"]
+    assert node["children"]["items"] == {"$ref": "#/components/schemas/SpanNode"}
+
+
+def test_metrics_shows_the_registry_that_was_given(target):
+    registry = CollectorRegistry()
+    Counter("spanledger_test", "A counter of this test.", registry=registry).inc(3)
+    with TestClient(create_app(target, Settings(), registry), base_url="http://localhost") as api:
+        answer = api.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "spanledger_test_total 3.0" in answer.text
+
+
+def test_health_asks_nobody_and_readiness_the_database(api):
+    assert api.get("/healthz").json() == {"status": "ok"}
+    assert api.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_api_imports_only_schemas():
+    for path in Path(spanledger.query_api.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("spanledger."):
+                assert node.module.split(".")[1] in {"schemas", "query_api"}, (path.name, node.module)

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.times import format_time, milliseconds
-from spanledger.query_api.traces import status_name, summaries
+from spanledger.query_api.traces import Extent, status_name, summaries
 from spanledger.query_api.tree import Span, build_tree, tree_text
 from spanledger.query_api.values import merged, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
@@ -103,11 +103,12 @@ def trace_json(client: Client, project: str, trace_id: str) -> bytes:
     """
     for _ in range(_ATTEMPTS):
         spans = read_spans(client, project, trace_id)
-        trace = summaries(client, project, [trace_id]).get(trace_id)
-        if trace is not None and trace.summary["span_count"] == len(spans):
+        if not spans:
+            raise NotFound(f"No trace {trace_id} is stored")
+        starts = [span.start_ns for span in spans]
+        trace = summaries(client, project, [Extent(trace_id, min(starts), max(starts))])[trace_id]
+        if trace.summary["span_count"] == len(spans):
             break
-    if trace is None:
-        raise NotFound(f"No trace {trace_id} is stored")
     return tree_text(trace.summary, build_tree(spans))
 
 

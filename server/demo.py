@@ -17,6 +17,7 @@ from rich.console import Console
 
 from spanledger.schemas.errors import Busy, SpanledgerError
 from spanledger.server.reading import Api, show
+from spanledger.server.stub_provider import running
 
 _SPANS_EXPECTED = 8
 _GO_ON = """\

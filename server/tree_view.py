@@ -58,7 +58,7 @@ class TreeView:
     def _span(self, head: str, node: Node, name_width: int, bar_width: int) -> Text:
         failed = node["status"] == "error"
         name = ("✗ " if failed else "") + _plain(node["name"] or "(no name)")
-        line = Text(head, "dim", no_wrap=True)
+        line = Text(no_wrap=True).append(head, "dim")
         line.append(_sized(name, name_width - cell_len(head)), "bold red" if failed else "")
         line.append(f" {self._bar(node, bar_width)} ", "red" if failed else "cyan")
         line.append(f"{duration(node['duration_ms']):>{_DURATION}}")
@@ -196,9 +196,7 @@ def duration(milliseconds: float) -> str:
 def _indented(before: str, words: str, style: str, width: int) -> Iterator[Text]:
     room = max(16, width - cell_len(before))
     for line in textwrap.wrap(words, room, max_lines=_ERROR_LINES, placeholder=" …"):
-        text = Text(before, "dim", no_wrap=True)
-        text.append(line, style)
-        yield _line(text, width)
+        yield _line(Text().append(before, "dim").append(line, style), width)
 
 
 def _line(text: Text, width: int) -> Text:

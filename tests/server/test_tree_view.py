@@ -1,4 +1,4 @@
-"""The terminal view: everything that matters is there in 80 columns, without colour, however deep the trace."""
+"""The terminal view: what matters is there in 80 columns, without colour, however deep the trace is."""
 
 from __future__ import annotations
 

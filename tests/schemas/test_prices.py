@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import genai_prices
@@ -141,16 +142,10 @@ def test_what_is_no_model_is_not_found(reader, text):
     assert found_in_clickhouse(reader, [text]) == [""]
 
 
-def test_hostile_models_are_not_found_and_no_error(reader):
-    texts = [
-        "openai/" + "gpt-" * 10_000,
-        "openai/'; DROP TABLE spans --",
-        "openai/.*",
-        "openai/(",
-        "openai/\\",
-        "é/ü",
-    ]
-    assert set(found_in_clickhouse(reader, texts)) <= {"", *map(name, *zip(*every_model(), strict=True))}
+def test_hostile_models_are_no_error(reader):
+    texts = ["gpt-" * 10_000, "'; DROP TABLE spans --", ".*", "(", "\\", "é/ü"]
+    known = {name(provider, model) for provider, model in every_model()}
+    assert set(found_in_clickhouse(reader, [f"openai/{text}" for text in texts])) <= {"", *known}
 
 
 # Costs
@@ -286,8 +281,9 @@ def test_the_prices_of_a_model_change_on_the_day_that_the_list_says(ingest, read
     ).result_rows
     stored = {bytes(span_id): cost for span_id, cost in rows}
     for case in sample:
-        expected = case.expected()
-        assert stored[case.span_id] == (expected and expected[0]), name(case.provider, case.model)
+        expected, cost = case.expected(), stored[case.span_id]
+        assert (cost is None) == (expected is None), name(case.provider, case.model)
+        assert cost is None or abs(cost - expected[0]) <= case.slack(), name(case.provider, case.model)
 
 
 # What is known not to be followed
@@ -334,7 +330,7 @@ def test_periods_of_a_model_follow_each_other_without_a_gap():
     for period in listed:
         by_model.setdefault(period.price_model, []).append(period)
     for periods in by_model.values():
-        for one, following in zip(periods, periods[1:], strict=False):
+        for one, following in pairwise(periods):
             assert following.valid_from - one.valid_to == timedelta(seconds=1)
     assert len({rate.rate for rate in rates}) == len(rates)
     assert max(len(period.tier_starts) for period in listed) < TIERS

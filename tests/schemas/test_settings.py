@@ -1,0 +1,108 @@
+"""schemas.settings: what can be set, how, and what a wrong value is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from spanledger.schemas.errors import Misconfigured
+from spanledger.schemas.settings import Settings, read_settings, split_listen
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch):
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SPANLEDGER_{name.upper()}", raising=False)
+
+
+def test_without_any_setting_everything_listens_on_loopback_only():
+    settings = read_settings()
+    assert settings.grpc_listen == "127.0.0.1:4317"
+    assert settings.api_listen == "127.0.0.1:8000"
+    assert settings.api_key is None
+    assert settings.max_request_bytes == 64 * 1024 * 1024
+
+
+def test_a_flag_beats_the_environment_and_the_environment_beats_the_default(monkeypatch):
+    monkeypatch.setenv("SPANLEDGER_PROJECT", "from-environment")
+    monkeypatch.setenv("SPANLEDGER_BATCH_SPANS", "7")
+    settings = read_settings(project="from-flag")
+    assert (settings.project, settings.batch_spans, settings.insert_workers) == ("from-flag", 7, 2)
+
+
+def test_settings_of_other_programs_and_unknown_ones_are_no_error(monkeypatch):
+    monkeypatch.setenv("SPANLEDGER_CAPTURE_CONTENT", "true")
+    assert read_settings().project == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("grpc_listen", "4317"),
+        ("grpc_listen", ":4317"),
+        ("grpc_listen", "127.0.0.1:http"),
+        ("grpc_listen", "127.0.0.1:65536"),
+        ("api_listen", "127.0.0.1:-1"),
+        ("max_request_bytes", "64MiB"),
+        ("max_request_bytes", "10"),
+        ("batch_spans", "0"),
+        ("store_timeout_s", "0"),
+        ("store_timeout_s", "nan"),
+        ("store_timeout_s", "30"),
+        ("insert_workers", "1000"),
+        ("log_level", "loud"),
+        ("project", ""),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_setting_and_what_it_was(name, value):
+    with pytest.raises(Misconfigured) as refused:
+        read_settings(**{name: value})
+    assert f"SPANLEDGER_{name.upper()}={value!r}" in str(refused.value)
+
+
+def test_every_wrong_value_is_named_at_once():
+    with pytest.raises(Misconfigured) as refused:
+        read_settings(batch_spans="many", log_level="loud")
+    assert "SPANLEDGER_BATCH_SPANS" in str(refused.value)
+    assert "SPANLEDGER_LOG_LEVEL" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["grpc_listen", "api_listen"])
+@pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.168.1.5:1", "example.org:1"])
+def test_beyond_loopback_a_key_is_needed(name, address):
+    with pytest.raises(Misconfigured, match="set SPANLEDGER_API_KEY"):
+        read_settings(**{name: address})
+    assert read_settings(**{name: address, "api_key": "secret"})
+    assert read_settings(**{name: address, "insecure": "true"})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
+def test_on_loopback_no_key_is_needed(address):
+    assert read_settings(grpc_listen=address, api_listen=address)
+
+
+@pytest.mark.parametrize("key", ["", " "])
+def test_an_empty_key_is_no_key(key):
+    with pytest.raises(Misconfigured):
+        read_settings(grpc_listen="0.0.0.0:1", api_key=key)
+
+
+def test_the_key_is_in_no_text_of_the_settings():
+    settings = read_settings(api_key="secret")
+    assert "secret" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_settings_cannot_be_changed_later():
+    with pytest.raises(ValueError, match="frozen"):
+        read_settings().project = "other"
+
+
+@pytest.mark.parametrize(
+    ("listen", "parts"),
+    [("127.0.0.1:0", ("127.0.0.1", 0)), ("[::1]:80", ("::1", 80)), ("localhost:65535", ("localhost", 65535))],
+)
+def test_an_address_is_split_into_host_and_port(listen, parts):
+    assert split_listen(listen) == parts
+
+
+def test_every_setting_says_what_it_means():
+    assert all(field.description for field in Settings.model_fields.values())

@@ -1,0 +1,177 @@
+"""The house: which room may import from which, and that generated files are what their sources make."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("schemas", "instrumentation", "collector", "query_api", "server")
+# What each room may import of ours; a name behind the colon is the only one.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "schemas": ("spanledger.schemas",),
+    "instrumentation": ("spanledger.instrumentation", "spanledger.schemas.attributes"),
+    "collector": ("spanledger.collector", "spanledger.schemas"),
+    "query_api": ("spanledger.query_api", "spanledger.schemas", "spanledger.collector.ingest:Ingest"),
+    "server": ("spanledger",),
+}
+# Packages of the server part: a plain `pip install spanledger` does not have them.
+SERVER_ONLY = {
+    "chdb",
+    "clickhouse_connect",
+    "fastapi",
+    "google.rpc",
+    "prometheus_client",
+    "pydantic",
+    "pydantic_settings",
+    "rich",
+    "starlette",
+    "structlog",
+    "uvicorn",
+}
+# What runs where only the instrumentation is installed.
+BASE = (
+    "instrumentation/**/*.py",
+    "server/cli.py",
+    "server/run.py",
+    "server/__init__.py",
+    "schemas/attributes.py",
+)
+
+
+def modules(*patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[str, str]]:
+    """(module, name) of every import in a file; name is empty for `import module`."""
+    tree = ast.parse(path.read_text())
+    package = ("spanledger", *path.relative_to(ROOT).parent.parts)
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (above, node.module) if part)
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def within(module: str, name: str, allowed: str) -> bool:
+    """Whether an import stays in what is allowed."""
+    place, _, only = allowed.partition(":")
+    if only:
+        return module == place and name == only
+    whole = f"{module}.{name}" if name else module
+    return f"{module}.".startswith(f"{place}.") or whole == place
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_where_it_may(room):
+    paths = modules(f"{room}/**/*.py")
+    assert paths
+    wrong = [
+        f"{path.relative_to(ROOT)}: {module} {name}"
+        for path in paths
+        for module, name in imports(path)
+        if module.split(".")[0] == "spanledger"
+        and not any(within(module, name, allowed) for allowed in ALLOWED[room])
+    ]
+    assert wrong == []
+
+
+def test_the_names_of_attributes_import_nothing_of_ours():
+    assert [module for module, _ in imports(ROOT / "schemas/attributes.py") if module != "typing"] == []
+
+
+def test_no_room_imports_tests_or_the_benchmark():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in modules(*(f"{room}/**/*.py" for room in ROOMS))
+        for module, _ in imports(path)
+        if module.split(".")[0] in ("tests", "bench", "pytest", *ROOMS)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", modules(*BASE), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_base_install_imports_nothing_of_the_server_part(path):
+    wrong = [
+        module
+        for module, _ in imports(path, top_level_only=True)
+        for banned in SERVER_ONLY
+        if f"{module}.".startswith(f"{banned}.")
+    ]
+    assert wrong == []
+
+
+def test_what_runs_in_applications_loads_no_server_part():
+    """Also not by way of what it imports; instrumenting loads only what the base install has."""
+    banned = sorted(SERVER_ONLY - {"pydantic"})  # openai itself brings pydantic
+    script = (
+        "import sys, spanledger.instrumentation, spanledger.server.cli, spanledger.server.run\n"
+        f"print([name for name in {banned!r} if name in sys.modules])\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=ROOT.anchor,
+    )
+    assert finished.stdout.strip() == "[]"
+
+
+def test_every_room_is_packaged_with_all_of_its_folders():
+    text = (ROOT / "pyproject.toml").read_text()
+    folders = {
+        path.parent.relative_to(ROOT) for path in modules(*(f"{room}/**/__init__.py" for room in ROOMS))
+    }
+    missing = [str(folder) for folder in folders if f'"spanledger.{".".join(folder.parts)}"' not in text]
+    assert missing == []
+
+
+def test_the_committed_ingest_migration_is_what_its_source_makes():
+    """`python -m spanledger.schemas.ingest_sql > schemas/migrations/0003_ingest.sql` was not forgotten."""
+    from spanledger.schemas.ingest_sql import ingest_sql
+
+    assert (ROOT / "schemas/migrations/0003_ingest.sql").read_text() == ingest_sql()
+
+
+def test_the_protobuf_module_is_what_its_source_makes(tmp_path):
+    """`make proto` was not forgotten: both have the same descriptor."""
+    from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+    from spanledger.schemas import otlp_pb2
+
+    made = tmp_path / "descriptors"
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--descriptor_set_out={made}"]
+    subprocess.run(
+        [*command, "schemas/otlp.proto"],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        env=os.environ,
+        capture_output=True,
+    )
+    (expected,) = FileDescriptorSet.FromString(made.read_bytes()).file
+    committed = type(expected)()
+    otlp_pb2.DESCRIPTOR.CopyToProto(committed)
+    for descriptor in (expected, committed):
+        descriptor.ClearField("source_code_info")
+        for message in _all_messages(descriptor.message_type):
+            for field in message.field:
+                field.ClearField("json_name")
+    assert committed == expected
+
+
+def _all_messages(messages) -> Iterator:
+    for message in messages:
+        yield message
+        yield from _all_messages(message.nested_type)

@@ -16,10 +16,10 @@ from spanledger.schemas.prices import load_prices
 
 WRITERS = 2
 _ROWS = 32_768  # a block this large was the fastest of 8k, 16k, 32k and 64k
-_SETTINGS = {"async_insert": 0, "optimize_on_insert": 0, "max_partitions_per_insert_block": 0}
+_SETTINGS = {"async_insert": 0, "max_partitions_per_insert_block": 0}
 
 
-def arrow_rate(spans: int) -> float:
+def arrow_rate(spans: int, optimize_on_insert: int) -> float:
     """Rows a second into an empty copy of `spans`, on a database of its own."""
     with tempfile.TemporaryDirectory(prefix="spanledger-bench-") as folder:
         target = parse_target(f"chdb://{folder}")
@@ -31,7 +31,7 @@ def arrow_rate(spans: int) -> float:
         started = time.perf_counter()
         with ThreadPoolExecutor(WRITERS) as threads:
             for n, client in enumerate(clients):
-                threads.submit(_insert, client, blocks[n::WRITERS])
+                threads.submit(_insert, client, blocks[n::WRITERS], optimize_on_insert)
         took = time.perf_counter() - started
         stored = int(clients[0].query("SELECT count() FROM spans").first_row[0])
         if stored != spans:
@@ -49,10 +49,11 @@ def _prepare(store: Store, client: Client, spans: int) -> list[bytes]:
     ]
 
 
-def _insert(client: Client, blocks: list[bytes]) -> None:
+def _insert(client: Client, blocks: list[bytes], optimize_on_insert: int) -> None:
+    settings = _SETTINGS | {"optimize_on_insert": optimize_on_insert}
     for block in blocks:
-        client.raw_insert("spans", insert_block=block, settings=_SETTINGS, fmt="ArrowStream")
+        client.raw_insert("spans", insert_block=block, settings=settings, fmt="ArrowStream")
 
 
 if __name__ == "__main__":
-    print(arrow_rate(int(sys.argv[1])))
+    print(arrow_rate(int(sys.argv[1]), int(sys.argv[2])))

@@ -15,7 +15,7 @@ _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 class Measured(NamedTuple):
-    """Acknowledged spans a second, and how long an answer took: median and 99th percentile, in seconds."""
+    """Acknowledged spans a second; how long an answer took, median and 99th percentile, in seconds."""
 
     spans_per_second: float
     median_s: float

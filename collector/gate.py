@@ -21,7 +21,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from spanledger.schemas.errors import BadData
 from spanledger.schemas.otlp_pb2 import Request
 
-_MAX_NANOSECONDS = (1 << 63) - 1  # the year 2262, where DateTime64(9) ends
+_MAX_START = 0xFFFF_FFFF * 10**9  # February 2106, where the DateTime of the sorting key's hours ends
+_MAX_END = (1 << 63) - 1  # the year 2262, where DateTime64(9) ends
 
 
 class Checked(NamedTuple):
@@ -49,7 +50,7 @@ def check(body: bytes) -> Checked:
     """Check an ExportTraceServiceRequest; raises BadData where none of it can be stored.
 
     A span needs a trace id of 16 bytes and a span id of 8, neither all zero, no parent id or one of 8
-    bytes, a start after 1970 and times before 2262 (opentelemetry-proto, trace.proto).
+    bytes (opentelemetry-proto, trace.proto), and a start from 1970 to 2106.
     """
     try:
         request = Request.FromString(body)
@@ -86,8 +87,8 @@ def _inspect(request: Any) -> tuple[int, list[tuple[_Place, str]]]:
                     len(trace_id) != 16
                     or len(span_id) != 8
                     or len(parent_id) not in (0, 8)
-                    or not 0 < span.start_time_unix_nano <= _MAX_NANOSECONDS
-                    or span.end_time_unix_nano > _MAX_NANOSECONDS
+                    or not 0 < span.start_time_unix_nano <= _MAX_START
+                    or span.end_time_unix_nano > _MAX_END
                     or trace_id == b"\0" * 16
                     or span_id == b"\0" * 8
                 ):
@@ -106,7 +107,7 @@ def _reason(span: Any) -> str:
             f"parent_span_id of {len(span.parent_span_id)} bytes (must be 8, or absent)",
         ),
         (span.start_time_unix_nano == 0, "start_time_unix_nano of 0"),
-        (span.start_time_unix_nano > _MAX_NANOSECONDS, "start_time_unix_nano after 2262"),
+        (span.start_time_unix_nano > _MAX_START, "start_time_unix_nano after February 2106"),
     ):
         if wrong:
             return reason

@@ -75,7 +75,7 @@ class Readers:
         except (ClickHouseError, OSError) as error:
             code = getattr(error, "code", None)
             self._put_back(client, usable=code is not None)
-            _log.warning("a query failed", exc_info=error)
+            _log.warning("a query failed: %.500s", error)
             if code in _LIMITS:
                 raise Busy("The query needs more time or memory than one may take: ask for less") from error
             raise Busy("The database does not answer") from error
@@ -92,7 +92,7 @@ class Readers:
             return connect_reader(self._target)
         except (SpanledgerError, ClickHouseError, OSError) as error:
             # Its text names the database's address: for the log, not for whoever asked.
-            _log.warning("no connection to the database: %s", error)
+            _log.warning("no connection to the database: %.500s", error)
             raise Busy("The database does not answer") from error
 
     def _put_back(self, client: Client, *, usable: bool) -> None:

@@ -309,24 +309,22 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
 
 
 def _attribute_maps() -> dict[str, str]:
-    sides = {"attributes": f"c < {_CONTENT}", "content": f"c >= {_CONTENT}"}
-    kinds = {
-        "attributes_string": ("= 'string'", "strings"),
-        "attributes_int": ("= 'int'", "ints"),
-        "attributes_double": ("= 'double'", "doubles"),
-        "attributes_bool": ("= 'bool'", "bools"),
-        "attributes_json": (f"IN {_STRUCTURED}", "jsons"),
-        "content_string": ("= 'string'", "strings"),
-        "content_json": (f"IN {_STRUCTURED}", "jsons"),
+    """Attributes by type. Content is text or structured; a number under one of its keys is no content."""
+    attributes, content = f"c < {_CONTENT}", f"c >= {_CONTENT}"
+    kept = {
+        "attributes_string": ("strings", f"t = 'string' AND {attributes}"),
+        "attributes_int": ("ints", "t = 'int'"),
+        "attributes_double": ("doubles", "t = 'double'"),
+        "attributes_bool": ("bools", "t = 'bool'"),
+        "attributes_json": ("jsons", f"t IN {_STRUCTURED} AND {attributes}"),
+        "content_string": ("strings", f"t = 'string' AND {content}"),
+        "content_json": ("jsons", f"t IN {_STRUCTURED} AND {content}"),
     }
-    maps = {}
-    for name, (which, values) in kinds.items():
-        keep = f"t {which} AND {sides[name.partition('_')[0]]}"
-        maps[name] = (
-            f"mapFromArrays(arrayFilter((k, t, c) -> {keep}, keys, types, codes), "
-            f"arrayFilter((v, t, c) -> {keep}, {values}, types, codes))"
-        )
-    return maps
+    return {
+        name: f"mapFromArrays(arrayFilter((k, t, c) -> {keep}, keys, types, codes), "
+        f"arrayFilter((v, t, c) -> {keep}, {values}, types, codes))"
+        for name, (values, keep) in kept.items()
+    }
 
 
 def _converted(field: Field) -> str:

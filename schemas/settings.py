@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     api_listen: Listen = Field("127.0.0.1:8000", description="Address of the query API.")
     api_key: SecretStr | None = Field(
         None,
+        min_length=1,
         description="Key that every call but the health checks must carry as `Authorization: Bearer KEY`. "
         "Needed to listen on anything but loopback.",
     )

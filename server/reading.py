@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 from rich.console import Console, RenderableType
 
+from spanledger.query_api.tree import read_tree
 from spanledger.schemas.errors import Busy, NotFound, SpanledgerError
 from spanledger.server.tree_view import render_list, render_tree
 
@@ -52,7 +53,8 @@ class Api:
 
     def tree(self, trace_id: str) -> RenderableType:
         """A trace as a tree."""
-        return render_tree(self.get(f"/api/v1/traces/{quote(trace_id, safe='')}"))
+        # Deeper than the standard parser goes.
+        return render_tree(read_tree(self._text(f"/api/v1/traces/{quote(trace_id, safe='')}")))
 
 
 def show(what: RenderableType) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from spanledger.collector.batcher import Batcher
 from spanledger.collector.grpc_receiver import GrpcReceiver
@@ -58,6 +58,7 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     target = await asyncio.to_thread(prepare_database, settings)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     async with contextlib.AsyncExitStack() as parts:
         if only != "api":
             await parts.enter_async_context(_collector(target, settings, registry))

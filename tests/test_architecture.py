@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,14 +151,7 @@ def test_the_protobuf_module_is_what_its_source_makes(tmp_path):
 
     made = tmp_path / "descriptors"
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--descriptor_set_out={made}"]
-    subprocess.run(
-        [*command, "schemas/otlp.proto"],
-        check=True,
-        cwd=ROOT,
-        timeout=60,
-        env=os.environ,
-        capture_output=True,
-    )
+    _printed([*command, "schemas/otlp.proto"])
     (expected,) = FileDescriptorSet.FromString(made.read_bytes()).file
     committed = type(expected)()
     otlp_pb2.DESCRIPTOR.CopyToProto(committed)
@@ -175,3 +167,8 @@ def _all_messages(messages) -> Iterator:
     for message in messages:
         yield message
         yield from _all_messages(message.nested_type)
+
+
+def _printed(command: list[str]) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT)
+    return finished.stdout.strip()

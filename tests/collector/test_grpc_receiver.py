@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 import secrets
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -194,10 +196,30 @@ def with_wrong_wire_types() -> dict[str, bytes]:
         "status as fixed64": good + fixed64(15, 7),
         "flags as varint": good + varint(16 << 3) + varint(1),
         "a group": good + varint(900 << 3 | 3) + varint(900 << 3 | 4),
+        "kind beyond 32 bits": good + varint(6 << 3) + varint((1 << 33) + 2),
+        "a count beyond 32 bits": good + varint(10 << 3) + varint(1 << 40),
+        "a bool beyond one bit": good + attribute(varint(2 << 3) + varint(1 << 40)),
+        "two values in one": good + attribute(field(1, b"text") + varint(3 << 3) + varint(5)),
     }
 
 
-@pytest.mark.parametrize("wrong", with_wrong_wire_types())
+def attribute(value: bytes) -> bytes:
+    """The attribute `k` of a span with a value given as the bytes of its message."""
+    return field(9, field(1, b"k") + field(2, value))
+
+
+# ClickHouse's codes 436 and 36 count as failures of the database: their sender comes again for ever, and
+# whoever shares an insert with it is told to come again too.
+POISON = ("kind beyond 32 bits", "a count beyond 32 bits", "a bool beyond one bit", "two values in one")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason="poisons its batch")) if name in POISON else name
+        for name in with_wrong_wire_types()
+    ],
+)
 def test_a_field_of_a_wrong_wire_type_harms_nobody_else(collector, rows, wrong):
     """Whether it is stored or refused: the answer says it, and what others send meanwhile is stored."""
     body = with_wrong_wire_types()[wrong]
@@ -217,6 +239,28 @@ def test_a_field_of_a_wrong_wire_type_harms_nobody_else(collector, rows, wrong):
     assert {answer.result() for answer in ours} == {"OK"}
     assert len({answer.result() for answer in theirs} & {"OK", "INVALID_ARGUMENT"}) == 1
     assert rows(trace_id) == [(f"{n:02}",) for n in range(12)]
+
+
+def sent_twice() -> dict[str, tuple[bytes, bytes]]:
+    """A span's bytes and an id: a field that is sent twice, of which protobuf takes the last."""
+    ids = {name: secrets.token_bytes(16) for name in ("trace_id", "name", "key")}
+    whole = {name: span(trace_id, {"k": "v"}).SerializeToString() for name, trace_id in ids.items()}
+    key = field(9, field(1, b"k1") + field(1, b"k2") + field(2, field(1, b"v")))
+    return {
+        "trace_id": (field(1, b"t" * 15) + whole["trace_id"], ids["trace_id"]),
+        "name": (field(5, b"first") + whole["name"], ids["name"]),
+        "key": (whole["key"] + key, ids["key"]),
+    }
+
+
+@pytest.mark.xfail(reason="ClickHouse stores nothing for a field that is sent twice")
+@pytest.mark.parametrize("twice", ["trace_id", "name", "key"])
+def test_of_a_field_sent_twice_the_last_one_is_stored(sender, rows, twice):
+    """What the gate checked must be what is stored."""
+    body, trace_id = sent_twice()[twice]
+    assert sender.send(wire_request(body)).code == "OK"
+    expected = {"k": "v"} | ({"k2": "v"} if twice == "key" else {})
+    assert rows(trace_id, "name", "attributes_string") == [("work", expected)]
 
 
 # --- attributes
@@ -424,6 +468,42 @@ def test_every_method_needs_the_key(guarded):
 
 
 # --- answers
+
+
+class Slow:
+    """A store that takes its time; it counts what it stored."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.inserts, self.stored = seconds, 0, 0
+
+    def insert(self, envelopes: list[bytes]) -> None:
+        time.sleep(self.seconds)
+        self.inserts += 1
+        self.stored += len(envelopes)
+
+    def close(self) -> None: ...
+
+
+def test_a_slow_store_answers_everybody_within_its_budget_of_bytes(collect):
+    """A budget for some 20 requests, 30 callers at once: each is stored or told to come again, and told why."""
+    slow = Slow(0.2)
+    body = request(span(attributes={"text": "x" * 5_000})).SerializeToString()
+    with collect([slow], queue_bytes=100_000) as collector:
+
+        def work(_: int) -> list:
+            with collector.sender() as sender:
+                return [sender.send(body) for _ in range(5)]
+
+        with ThreadPoolExecutor(30) as pool:
+            answers = [answer for some in pool.map(work, range(30)) for answer in some]
+        waiting = collector.counted("spanledger_waiting_bytes")
+    codes = Counter(answer.code for answer in answers)
+    assert codes.keys() == {"OK", "UNAVAILABLE"}
+    assert codes["OK"] == slow.stored
+    refused = [answer for answer in answers if answer.code == "UNAVAILABLE"]
+    assert all("the limit is 100000" in answer.message for answer in refused)
+    assert all(len(answer.delays) == 2 for answer in refused)
+    assert waiting == 0
 
 
 def test_a_busy_store_is_unavailable_with_the_delay_in_both_trailers(collect):

@@ -21,7 +21,7 @@ def make_api(target: Target, project: str) -> Iterator[Callable[..., TestClient]
     with ExitStack() as stack:
 
         def make(*, to: Target = target, **settings: Any) -> TestClient:
-            settings = {"project": project, "_env_file": None, **settings}
+            settings = {"project": project, **settings}
             app = create_app(to, Settings(**settings), CollectorRegistry())
             return stack.enter_context(TestClient(app, base_url="http://localhost:8000"))
 
@@ -31,3 +31,11 @@ def make_api(target: Target, project: str) -> Iterator[Callable[..., TestClient]
 @pytest.fixture
 def api(make_api: Callable[..., TestClient]) -> TestClient:
     return make_api()
+
+
+@pytest.fixture(scope="session")
+def idle_api(target: Target) -> Iterator[TestClient]:
+    """One API for all the tests that store nothing: its project is empty."""
+    app = create_app(target, Settings(project="nothing-here"), CollectorRegistry())
+    with TestClient(app, base_url="http://localhost:8000") as api:
+        yield api

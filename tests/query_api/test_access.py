@@ -18,9 +18,11 @@ BEARER = f"Bearer {KEY}".encode()
 OPEN = {"/healthz", "/readyz"}
 
 
-@pytest.fixture
-def locked(make_api):
-    return make_api(api_key=KEY)
+@pytest.fixture(scope="module")
+def locked(target):
+    app = create_app(target, Settings(project="nothing-here", api_key=KEY), CollectorRegistry())
+    with TestClient(app, base_url="http://localhost:8000") as api:
+        yield api
 
 
 def paths(api: TestClient) -> set[str]:
@@ -29,8 +31,8 @@ def paths(api: TestClient) -> set[str]:
     return {path.replace("{trace_id}", "0" * 32) for path in found}
 
 
-def test_the_walk_below_finds_the_routes(api):
-    assert {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/v1/traces"} <= paths(api)
+def test_the_walk_below_finds_the_routes(idle_api):
+    assert {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/api/v1/traces"} <= paths(idle_api)
 
 
 @pytest.mark.parametrize(
@@ -111,17 +113,17 @@ def test_a_websocket_is_closed_too(locked):
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]", "[::1]:8000"]
 )
-def test_without_a_key_this_machine_is_served(api, host):
-    assert api.get("/healthz", headers={"Host": host}).status_code == 200
+def test_without_a_key_this_machine_is_served(idle_api, host):
+    assert idle_api.get("/healthz", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", "", "["],
 )
-def test_without_a_key_a_foreign_host_is_refused_everywhere(api, host):
-    for path in paths(api):
-        answer = api.get(path, headers={"Host": host, "Origin": "http://evil.example"})
+def test_without_a_key_a_foreign_host_is_refused_everywhere(idle_api, host):
+    for path in paths(idle_api):
+        answer = idle_api.get(path, headers={"Host": host, "Origin": "http://evil.example"})
         assert answer.status_code == 403, path
         assert answer.json()["status"] == 403
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -10,7 +10,15 @@ import pytest
 from otlp_requests import SECOND, llm_span, request, span
 
 from spanledger.query_api import windows as windows_module
-from spanledger.query_api.traces import CONDITIONS, candidates_sql
+from spanledger.query_api.spans import SPANS_SQL
+from spanledger.query_api.traces import (
+    CANDIDATES_END_SQL,
+    CANDIDATES_SQL,
+    CONDITIONS,
+    EXTENTS_SQL,
+    candidates_sql,
+)
+from spanledger.query_api.windows import DAYS_SQL
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND
@@ -161,7 +169,7 @@ def test_pages_show_every_trace_once_newest_first(api, ingest, monkeypatch):
     ingest(request(*spans[:70]))
     ingest(request(*spans[70:]))
     expected = sorted(starts, key=lambda trace_id: (starts[trace_id], trace_id), reverse=True)
-    for limit in (1, 7, 40, 500):
+    for limit in (3, 7, 40, 500):
         found, pages = all_pages(api, limit=limit)
         assert found == expected
         assert pages == -(-40 // limit)
@@ -273,3 +281,32 @@ def test_the_sql_for_candidates_is_made_of_constants_only():
         assert condition in sql
         assert condition not in plain
         assert "{{" not in sql
+
+
+def plan(reader, sql, **parameters):
+    rows = reader.query(f"EXPLAIN indexes = 1 {sql}", parameters=parameters).result_rows
+    return "\n".join(row[0] for row in rows)
+
+
+def test_where_to_look_is_known_without_reading_a_row(reader, ingest):
+    ingest(request(span()))
+    assert "_minmax_count_projection" in plan(reader, DAYS_SQL)
+
+
+def test_a_window_reads_its_own_time_only(reader, ingest, project):
+    ingest(request(*(span(start_time_unix_nano=T0 + n * DAY) for n in range(5))))
+    sql = CANDIDATES_SQL + CANDIDATES_END_SQL
+    bounds = {"since": T0 - 1, "until": T0 + 1, "before": 1 << 62, "before_id": "f" * 32, "most": 1}
+    used = plan(reader, sql, project=project, **bounds)
+    assert "toDate(start_time)" in used
+    assert "PrimaryKey" in used
+    assert "ReadFromMergeTree" in used
+
+
+@pytest.mark.parametrize("sql", [EXTENTS_SQL, SPANS_SQL])
+def test_a_trace_is_looked_up_through_the_index_on_trace_ids(reader, ingest, project, sql):
+    sent = span()
+    ingest(request(sent))
+    trace_id = sent.trace_id.hex()
+    used = plan(reader, sql, project=project, trace_ids=[trace_id], trace_id=trace_id, most=1)
+    assert "Name: by_trace" in used

@@ -87,13 +87,14 @@ class Batcher:
         self._arrival.set()
         if self._workers:
             await asyncio.wait(self._workers, timeout=self._settings.shutdown_timeout_s * 0.8)
-        for worker in self._workers:
-            worker.cancel()
         while self._queue:
             self._settle(self._queue.popleft(), Busy("the collector stopped before this was stored"))
         self._threads.shutdown(wait=False)
-        for store in self._stores:
-            store.close()
+        for worker, store in zip(self._workers, self._stores, strict=False):
+            # To close a store whose insert hangs would be to wait for it.
+            if worker.done():
+                store.close()
+            worker.cancel()
 
     async def _work(self, store: Inserts) -> None:
         while self._queue or not self._stopping:

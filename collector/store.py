@@ -46,11 +46,13 @@ _DATA_ERRORS = frozenset(
         6,  # CANNOT_PARSE_TEXT
         27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
         33,  # CANNOT_READ_ALL_DATA
+        36,  # BAD_ARGUMENTS, which its protobuf reader says too
         69,  # ARGUMENT_OUT_OF_BOUND
         131,  # TOO_LARGE_STRING_SIZE
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
         407,  # DECIMAL_OVERFLOW
         434,  # CANNOT_PARSE_PROTOBUF_SCHEMA and what the reader says of corrupt messages
+        436,  # PROTOBUF_BAD_CAST
         444,  # UNKNOWN_PROTOBUF_FORMAT
     }
 )
@@ -78,8 +80,8 @@ def _varint(number: int) -> bytes:
 class Store:
     """Inserts envelopes through a client of its own; not for two threads at once."""
 
-    def __init__(self, target: Target) -> None:
-        self._client = connect(target)
+    def __init__(self, target: Target, *, timeout_s: float = 5.0) -> None:
+        self._client = connect(target.with_timeouts(connect_s=timeout_s, answer_s=timeout_s))
         self._settings = _insert_settings(embedded=target.embedded)
 
     def insert(self, envelopes: list[bytes]) -> None:

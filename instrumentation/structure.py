@@ -34,6 +34,7 @@ class Step:
 
     def __init__(self, operation: str, name: str, attributes: Mapping[str, Any]) -> None:
         self.span: Span = INVALID_SPAN
+        self._is_tool = operation == names.OPERATION_EXECUTE_TOOL
         with quietly("starting a step"):
             here = ambient()
             conversation = here.get(names.SESSION_ID)
@@ -55,7 +56,7 @@ class Step:
         self._content(names.TOOL_CALL_RESULT, value)
 
     def _content(self, key: str, value: Any) -> None:
-        if policy().span and value is not None:
+        if self._is_tool and value is not None and policy().span:
             with quietly("recording a tool's content"):
                 self.span.set_attribute(key, clean(value) if isinstance(value, str) else to_json(value))
 

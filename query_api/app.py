@@ -29,10 +29,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(target: Target, settings: Settings, registry: CollectorRegistry) -> FastAPI:
+def create_app(
+    target: Target, settings: Settings, registry: CollectorRegistry, *, queries: bool = True
+) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
     The database need not be there when the application starts. It must not be forked after that.
+    Without `queries` only health and metrics are answered, for a collector that runs alone.
     """
 
     @asynccontextmanager
@@ -58,7 +61,8 @@ def create_app(target: Target, settings: Settings, registry: CollectorRegistry) 
     app.state.project = settings.project
     app.state.registry = registry
     app.include_router(_service)
-    app.include_router(_traces, prefix="/api/v1")
+    if queries:
+        app.include_router(_traces, prefix="/api/v1")
     install_problems(app, ALLOWED, ALLOWED_IN_PATH)
     _document_problems(app)
     # The last one added stands outermost.

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
 from clickhouse_connect.driver.client import Client
@@ -38,7 +37,8 @@ class Readers:
     """Runs work that needs a client, at most `size` at once; the others wait `patience_s` for their turn."""
 
     def __init__(self, target: Target, *, size: int = 4, patience_s: float = 5.0) -> None:
-        self._target = _impatient(target)
+        # These fit one page of an API.
+        self._target = target.with_timeouts(connect_s=_CONNECT_S, answer_s=_SOCKET_S)
         self._patience_s = patience_s
         self._idle: deque[Client] = deque()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="spanledger-reader")
@@ -107,11 +107,3 @@ class Readers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         while self._idle:
             self._idle.pop().close()
-
-
-def _impatient(target: Target) -> Target:
-    """The target with timeouts that fit one page of an API, unless it names its own."""
-    if target.embedded:
-        return target
-    ours = {"connect_timeout": str(_CONNECT_S), "send_receive_timeout": str(_SOCKET_S)}
-    return replace(target, options=tuple((ours | dict(target.options)).items()))

@@ -17,7 +17,7 @@ test holds the two together. What its shape comes from:
   what is only passed on travels as one tuple (`sent`, `found`) and is taken apart in the last view.
 * Arrays are unpacked level by level, so that what belongs to a resource is computed once for its spans.
 * An attribute's key is looked up once, giving `slot * 256 + priority`. Sorted, the first entry of a slot
-  is the value of the canonical column, however many spellings there are.
+  is the value of the canonical column, however many spellings there are. Of equal keys the last counts.
 * No lambda refers to an array from outside itself: that array would be copied for every element.
 """
 
@@ -241,7 +241,8 @@ def _time(nanoseconds: str) -> str:
 
 # --- recognise ----------------------------------------------------------------------------------------
 
-_CONTENT = 200 * 256  # codes from here on are content
+_CONTENT = 200 * 256  # codes from here on are content ...
+_SENT_AGAIN = 255 * 256  # ... and this one is of an attribute whose key comes again later on
 _RANK = 1 << 32
 _CARRIED = ("sent", "started", "keys", "types", "strings", "ints", "doubles", "bools", "jsons", "codes")
 # The canonical columns that `price` reads; the last two are for it alone.
@@ -279,14 +280,19 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
         f"multiIf(c = 0 OR c >= {_CONTENT}, '', t = 'string', s, t = 'int', toString(i), "
         "t = 'double', toString(d), j)"
     )
-    # The rank is the code, then the position from the end: of two equal keys the later one comes first.
     rank = (
         f"if(c = 0 OR c >= {_CONTENT} OR t = 'none' OR (t = 'string' AND empty(s)), 0, "
-        f"toUInt64(c) * {_RANK} + {_RANK - 1} - i)"
+        f"toUInt64(c) * {_RANK} + i)"
     )
     query = _staged(
         "SELECT * FROM ingest_rows",
-        {"codes": f"arrayMap(k -> {_mapped('k', _codes(), '0')}, keys)"},
+        {
+            "known": f"arrayMap(k -> {_mapped('k', _codes(), '0')}, keys)",
+            # Not computed for a span whose keys are all different.
+            "again": "if(arrayUniq(keys) = length(keys), [], "
+            "arrayMap((k, i) -> has(arraySlice(keys, i + 1), k), keys, arrayEnumerate(keys)))",
+        },
+        {"codes": f"if(empty(again), known, arrayMap((c, a) -> if(a, {_SENT_AGAIN}, c), known, again))"},
         {
             "texts": f"arrayMap((c, t, s, i, d, j) -> {text}, codes, types, strings, ints, doubles, jsons)",
             "ranks": f"arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> {rank}, "
@@ -294,7 +300,7 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
         },
         {
             "slots": f"arrayMap(r -> intDiv(r, {256 * _RANK}), ranks)",
-            "places": f"arrayMap(r -> {_RANK - 1} - r % {_RANK}, ranks)",
+            "places": f"arrayMap(r -> r % {_RANK}, ranks)",
         },
     )
     texts = {
@@ -310,12 +316,12 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
 
 def _attribute_maps() -> dict[str, str]:
     """Attributes by type. Content is text or structured; a number under one of its keys is no content."""
-    attributes, content = f"c < {_CONTENT}", f"c >= {_CONTENT}"
+    attributes, content = f"c < {_CONTENT}", f"c >= {_CONTENT} AND c < {_SENT_AGAIN}"
     kept = {
         "attributes_string": ("strings", f"t = 'string' AND {attributes}"),
-        "attributes_int": ("ints", "t = 'int'"),
-        "attributes_double": ("doubles", "t = 'double'"),
-        "attributes_bool": ("bools", "t = 'bool'"),
+        "attributes_int": ("ints", f"t = 'int' AND c < {_SENT_AGAIN}"),
+        "attributes_double": ("doubles", f"t = 'double' AND c < {_SENT_AGAIN}"),
+        "attributes_bool": ("bools", f"t = 'bool' AND c < {_SENT_AGAIN}"),
         "attributes_json": ("jsons", f"t IN {_STRUCTURED} AND {attributes}"),
         "content_string": ("strings", f"t = 'string' AND {content}"),
         "content_json": ("jsons", f"t IN {_STRUCTURED} AND {content}"),
@@ -336,7 +342,7 @@ def _converted(field: Field) -> str:
         case "number":
             return f"if(isFinite(toFloat64OrNull({value})), toFloat64OrNull({value}), NULL)"
         case "money":
-            return f"toDecimal128OrNull({value}, 18)"
+            return f"if(toDecimal128OrNull({value}, 18) >= 0, toDecimal128OrNull({value}, 18), NULL)"
         case "texts":
             many = f"JSONExtract({value}, 'Array(String)')"
             return f"if(startsWith({value}, '['), {many}, if({value} = '', [], [{value}]))"

@@ -37,7 +37,14 @@ def _is_loopback(listen: str) -> bool:
         return host == "localhost"
 
 
+def _checked_key(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise ValueError("a key must not be empty")
+    return value
+
+
 Listen = Annotated[str, AfterValidator(_checked_listen)]
+ApiKey = Annotated[SecretStr, AfterValidator(_checked_key)]
 
 
 class Settings(BaseSettings):
@@ -51,10 +58,12 @@ class Settings(BaseSettings):
         "clickhouses://... (TLS).",
     )
     grpc_listen: Listen = Field("127.0.0.1:4317", description="Address of OTLP over gRPC.")
-    api_listen: Listen = Field("127.0.0.1:8000", description="Address of the query API.")
-    api_key: SecretStr | None = Field(
+    api_listen: Listen = Field(
+        "127.0.0.1:8000",
+        description="Address of the query API; of a collector that runs alone, its health and metrics.",
+    )
+    api_key: ApiKey | None = Field(
         None,
-        min_length=1,
         description="Key that every call but the health checks must carry as `Authorization: Bearer KEY`. "
         "Needed to listen on anything but loopback.",
     )

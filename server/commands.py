@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+import threading
 from typing import Any
 
 from pydantic import SecretStr
@@ -44,7 +46,16 @@ def _serve(chosen: argparse.Namespace) -> int:
     settings = read_settings(**flags)
     configure_logs(settings.log_level)
     asyncio.run(serve(settings, chosen.only))
+    _leave_hanging_threads()
     return 0
+
+
+def _leave_hanging_threads() -> None:
+    """End now if a thread still waits for a database that does not answer: the interpreter would wait too."""
+    hanging = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if any(not thread.daemon for thread in hanging):
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _settings(_chosen: argparse.Namespace) -> int:

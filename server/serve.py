@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
 import structlog
@@ -62,8 +62,8 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
     async with contextlib.AsyncExitStack() as parts:
         if only != "api":
             await parts.enter_async_context(_collector(target, settings, registry))
-        if only != "collector":
-            await parts.enter_async_context(_api(target, settings, registry))
+        queries = only != "collector"
+        await parts.enter_async_context(_http(target, settings, registry, queries=queries))
         log.info("ready", database=str(target))
         await stop.wait()
         log.info("stopping")
@@ -71,9 +71,9 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _collector(target: Target, settings: Settings, registry: CollectorRegistry):  # type: ignore[no-untyped-def]  # noqa: ANN202
+async def _collector(target: Target, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
     metrics = Metrics(registry)
-    stores = [Store(target) for _ in range(settings.insert_workers)]
+    stores = [Store(target, timeout_s=settings.store_timeout_s) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
     receiver = GrpcReceiver(Ingest(batcher, metrics), settings)
     batcher.start()
@@ -86,7 +86,7 @@ async def _collector(target: Target, settings: Settings, registry: CollectorRegi
         await asyncio.gather(receiver.stop(settings.shutdown_timeout_s), batcher.stop())
 
 
-class _ApiServer(uvicorn.Server):
+class _HttpServer(uvicorn.Server):
     """A uvicorn server that leaves the signals to `serve`."""
 
     @contextlib.contextmanager
@@ -95,19 +95,23 @@ class _ApiServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _api(target: Target, settings: Settings, registry: CollectorRegistry):  # type: ignore[no-untyped-def]  # noqa: ANN202
+async def _http(
+    target: Target, settings: Settings, registry: CollectorRegistry, *, queries: bool
+) -> AsyncIterator[None]:
     listener = _bind(settings.api_listen)
     config = uvicorn.Config(
-        create_app(target, settings, registry),
+        create_app(target, settings, registry, queries=queries),
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
     )
-    server = _ApiServer(config)
+    server = _HttpServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
-    log.info("answering queries", url=f"http://{host}:{port}", port=port)
+    log.info(
+        "answering queries" if queries else "answering health checks", url=f"http://{host}:{port}", port=port
+    )
     try:
         yield
     finally:

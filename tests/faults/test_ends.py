@@ -92,7 +92,6 @@ def test_sigint_ends_the_server_as_sigterm_does(tmp_path):
         assert '"event": "stopped"' in ledger.log.read_text()
 
 
-@pytest.mark.xfail(reason="the engine's error does not say so, only its own line on standard error")
 def test_a_second_process_on_the_folder_says_so_and_leaves_the_first_alone(tmp_path):
     with running_ledger(tmp_path, database(tmp_path)) as ledger, ledger.sender() as sender:
         sent = span()

@@ -3,7 +3,7 @@ nobody else's.
 
 A pure function without I/O. A request leaves in the canonical encoding of the fields that we know, so
 that what was checked is what is stored: a field sent twice, a number too large for its type, two values
-in one attribute are read by ClickHouse in other ways than by protobuf, if at all.
+in one attribute, a packed start time are read by ClickHouse in other ways than by protobuf, if at all.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def check(body: bytes) -> Checked:
         request = Request.FromString(body)
     except DecodeError as error:
         raise BadData(f"not an OTLP ExportTraceServiceRequest: {error}") from None
+    request.DiscardUnknownFields()
     count, bad = _inspect(request)
     if bad and len(bad) == count:
         reasons = Counter(reason for _, reason in bad)
@@ -144,7 +145,6 @@ def _rewrite(request: Any, body: bytes, count: int, bad: list[tuple[_Place, str]
             elif ours.value.HasField("json_value"):
                 # An unknown field to OTLP, and so as if it were not there.
                 ours.value.Clear()
-    request.DiscardUnknownFields()
     reasons = Counter(reason for _, reason in bad)
     return Checked(request.SerializeToString(), count - len(bad), reasons, rewritten=True)
 

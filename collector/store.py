@@ -7,6 +7,7 @@ them into rows of `spans`.
 
 from __future__ import annotations
 
+import logging
 import struct
 from importlib.resources import files
 
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
 
+_log = logging.getLogger("spanledger.collector")
 _COLUMNS = ["project", "received_at", "request", "rewritten"]
 
 
@@ -91,13 +93,13 @@ class Store:
                 "ingest", _COLUMNS, b"".join(envelopes), settings=self._settings, fmt="Protobuf"
             )
         except ClickHouseError as error:
+            # Its text names files, addresses and statements: for the log, not for whoever sent the data.
+            _log.warning("an insert failed: %.500s", error)
             if getattr(error, "code", None) in _DATA_ERRORS:
-                raise BadData(_reason(error)) from error
-            raise Busy(_reason(error)) from error
+                raise BadData(
+                    f"ClickHouse cannot read this request ({getattr(error, 'name', None)})"
+                ) from error
+            raise Busy("the database does not take the insert") from error
 
     def close(self) -> None:
         self._client.close()
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]

@@ -73,10 +73,10 @@ class Readers:
         try:
             result = work(client)
         except (ClickHouseError, OSError) as error:
-            code = getattr(error, "code", None)
-            self._put_back(client, usable=code is not None)
+            # The embedded engine gives the rows of a query that failed half way to the next one.
+            self._put_back(client, usable=False)
             _log.warning("a query failed: %.500s", error)
-            if code in _LIMITS:
+            if getattr(error, "code", None) in _LIMITS:
                 raise Busy("The query needs more time or memory than one may take: ask for less") from error
             raise Busy("The database does not answer") from error
         except BaseException:

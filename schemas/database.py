@@ -52,7 +52,9 @@ class Target:
         """The same target, whose clients wait so long and no longer, unless its URL says otherwise."""
         if self.embedded:
             return self
-        ours = {"connect_timeout": str(connect_s), "send_receive_timeout": str(answer_s)}
+        # The client takes whole seconds.
+        whole = {"connect_timeout": connect_s, "send_receive_timeout": answer_s}
+        ours = {name: str(max(1, round(seconds))) for name, seconds in whole.items()}
         return replace(self, options=tuple((ours | dict(self.options)).items()))
 
     def __str__(self) -> str:

@@ -382,7 +382,7 @@ def _price() -> tuple[dict[str, str], str]:
         {f"p_{name}": f"rate.{n}" for n, name in enumerate(RATES, start=1)},
         {f"n_{name}": f"if(p_{name} IS NULL, 0, toInt64(ifNull({name}_tokens, 0)))" for name in apart}
         | {
-            "priced": "p_input IS NOT NULL OR p_output IS NOT NULL",
+            "priced": "p_input IS NOT NULL OR p_output IS NOT NULL OR p_request IS NOT NULL",
             "used": "all_input IS NOT NULL OR output_tokens IS NOT NULL",
         },
         {
@@ -405,10 +405,12 @@ def _price() -> tuple[dict[str, str], str]:
         "input_tokens": "all_input",
         "cost_input_usd": "if(computed, computed_input, NULL)",
         "cost_output_usd": "if(computed, computed_output, NULL)",
-        "cost_usd": "multiIf(reported, cost_reported_usd, computed, computed_input + computed_output, NULL)",
+        "cost_usd": "multiIf(reported, cost_reported_usd, "
+        "computed, computed_input + computed_output + ifNull(p_request, 0), NULL)",
         "cost_source": "multiIf(reported, 'reported', computed, 'computed', '')",
         "cost_reason": "multiIf(reported OR computed, '', NOT counted, if(used, 'not_counted', ''), "
-        "NOT used, 'no_usage', model = '', 'no_model', NOT priced, 'unknown_model', 'impossible_usage')",
+        "NOT used, 'no_usage', model = '', 'no_model', "
+        "matched_model = '', 'unknown_model', NOT priced, 'unit_not_priced', 'impossible_usage')",
         "price_model": "if(computed, matched_model, '')",
         "price_version": "if(computed, period.1, '')",
     }

@@ -3,7 +3,7 @@
 genai-prices keeps, for each provider, an ordered list of models, each with a match clause and prices
 that may depend on the date and on the size of the request. Here that becomes match rules (a regular
 expression tree, lowest id first), periods and rates; ClickHouse dictionaries serve them to the ingest
-view, where every span is priced. All amounts are USD for one token.
+view, where every span is priced. All amounts are USD for one unit: a token, or a request.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ from genai_prices.types import (
 
 PRICE_VERSION = f"genai-prices {genai_prices.__version__}"
 
-# Column of price_rates <- price key of genai-prices (USD for a million tokens).
-RATES: dict[str, str] = {
-    "input": "input_mtok",
-    "cache_read": "cache_read_mtok",
-    "cache_write": "cache_write_mtok",
-    "input_audio": "input_audio_mtok",
-    "output": "output_mtok",
-    "reasoning": "output_reasoning_mtok",
-    "output_audio": "output_audio_mtok",
+# Column of price_rates <- price key of genai-prices, and for how many units that price is.
+RATES: dict[str, tuple[str, int]] = {
+    "input": ("input_mtok", 1_000_000),
+    "cache_read": ("cache_read_mtok", 1_000_000),
+    "cache_write": ("cache_write_mtok", 1_000_000),
+    "input_audio": ("input_audio_mtok", 1_000_000),
+    "output": ("output_mtok", 1_000_000),
+    "reasoning": ("output_reasoning_mtok", 1_000_000),
+    "output_audio": ("output_audio_mtok", 1_000_000),
+    "request": ("requests_kcount", 1_000),
 }
+_DIGITS = Decimal("1e-18")  # what the columns hold
 _NOT = "^(?!"  # a negative lookahead, which the engine's regular expressions do not have
-_MTOK = Decimal(1_000_000)
 _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _END = datetime(2106, 1, 1, tzinfo=UTC)  # a ClickHouse DateTime ends in February 2106
 TIERS = 16
@@ -72,7 +73,7 @@ class Period(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Prices for one token in one tier of one period, in the order of RATES."""
+    """Prices for one unit in one tier of one period, in the order of RATES."""
 
     rate: int
     prices: tuple[Decimal | None, ...]
@@ -167,7 +168,7 @@ def periods_and_rates() -> tuple[list[Period], list[Rate]]:
                 rates.extend(
                     Rate(
                         number * TIERS + tier,
-                        tuple(_for_one_token(prices, key, tier_starts[:tier]) for key in RATES.values()),
+                        tuple(_for_one(prices, key, per, tier_starts[:tier]) for key, per in RATES.values()),
                     )
                     for tier in range(len(tier_starts) + 1)
                 )
@@ -194,12 +195,12 @@ def _periods(model: ModelInfo) -> Iterator[tuple[datetime, datetime, ModelPrice]
 
 
 def _tier_starts(prices: ModelPrice) -> list[int]:
-    values = [getattr(prices, key) for key in RATES.values()]
+    values = [getattr(prices, key) for key, _ in RATES.values()]
     return sorted({tier.start for value in values if isinstance(value, TieredPrices) for tier in value.tiers})
 
 
-def _for_one_token(prices: ModelPrice, key: str, crossed: list[int]) -> Decimal | None:
-    """The price of one token once the input is past every start in `crossed`: a cliff, for all tokens."""
+def _for_one(prices: ModelPrice, key: str, per: int, crossed: list[int]) -> Decimal | None:
+    """The price of one unit once the input is past every start in `crossed`: a cliff, for all tokens."""
     value = getattr(prices, key)
     if isinstance(value, TieredPrices):
         price = value.base
@@ -207,7 +208,7 @@ def _for_one_token(prices: ModelPrice, key: str, crossed: list[int]) -> Decimal 
             if crossed and tier.start <= crossed[-1]:
                 price = tier.price
         value = price
-    return None if value is None else value / _MTOK
+    return None if value is None else (value / per).quantize(_DIGITS)
 
 
 def load_prices(client: Client) -> bool:

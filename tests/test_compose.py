@@ -82,7 +82,13 @@ def test_ports_are_the_documented_ones(name, setting):
     assert split_listen(listening) == ("0.0.0.0", documented)
     assert OURS[name]["ports"] == [f"127.0.0.1:{documented}:{documented}"]
     assert str(documented) in re.findall(r"^EXPOSE (.*)", DOCKERFILE, re.MULTILINE)[0].split()
-    assert str(documented) in " ".join(OURS[name]["healthcheck"]["test"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_health_is_whether_the_database_answers(name):
+    """A collector that runs alone answers its health where the API would be."""
+    _, documented = split_listen(Settings.model_fields["api_listen"].default)
+    assert f"http://127.0.0.1:{documented}/readyz" in " ".join(OURS[name]["healthcheck"]["test"])
 
 
 def test_the_database_is_published_nowhere():

@@ -35,8 +35,8 @@ CREATE TABLE IF NOT EXISTS price_periods
 )
 ENGINE = ReplacingMergeTree ORDER BY (price_version, price_model, valid_from);
 
--- USD for one token. NULL: this kind has no price of its own and is paid as its parent kind is
--- (cached input as input, reasoning as output).
+-- USD for one token, and for one request. NULL: this kind of token has no price of its own and is paid as
+-- its parent kind is (cached input as input, reasoning as output).
 CREATE TABLE IF NOT EXISTS price_rates
 (
     price_version LowCardinality(String),
@@ -47,7 +47,8 @@ CREATE TABLE IF NOT EXISTS price_rates
     input_audio Nullable(Decimal(38, 18)),
     output Nullable(Decimal(38, 18)),
     reasoning Nullable(Decimal(38, 18)),
-    output_audio Nullable(Decimal(38, 18))
+    output_audio Nullable(Decimal(38, 18)),
+    request Nullable(Decimal(38, 18))
 )
 ENGINE = ReplacingMergeTree ORDER BY (price_version, rate);
 
@@ -85,9 +86,10 @@ CREATE DICTIONARY IF NOT EXISTS price_rate
     input_audio Nullable(Decimal(38, 18)),
     output Nullable(Decimal(38, 18)),
     reasoning Nullable(Decimal(38, 18)),
-    output_audio Nullable(Decimal(38, 18))
+    output_audio Nullable(Decimal(38, 18)),
+    request Nullable(Decimal(38, 18))
 )
 PRIMARY KEY rate
-SOURCE(CLICKHOUSE({credentials} QUERY 'SELECT rate, input, cache_read, cache_write, input_audio, output, reasoning, output_audio FROM {database}.price_rates FINAL WHERE price_version = (SELECT argMax(price_version, loaded_at) FROM {database}.price_versions)'))
+SOURCE(CLICKHOUSE({credentials} QUERY 'SELECT rate, input, cache_read, cache_write, input_audio, output, reasoning, output_audio, request FROM {database}.price_rates FINAL WHERE price_version = (SELECT argMax(price_version, loaded_at) FROM {database}.price_versions)'))
 LAYOUT(HASHED())
 LIFETIME(0);

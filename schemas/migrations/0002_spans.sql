@@ -87,7 +87,7 @@ CREATE TABLE IF NOT EXISTS spans
     cost_input_usd Nullable(Decimal(38, 18)),
     cost_output_usd Nullable(Decimal(38, 18)),
     cost_source LowCardinality(String) COMMENT 'computed, reported or empty',
-    cost_reason LowCardinality(String) COMMENT 'no_usage, no_model, unknown_model, impossible_usage, not_counted or empty',
+    cost_reason LowCardinality(String) COMMENT 'no_usage, no_model, unknown_model, unit_not_priced, impossible_usage, not_counted or empty',
     cost_reported_usd Nullable(Decimal(38, 18)),
     price_model LowCardinality(String) COMMENT 'the entry of the price list, provider:model',
     price_version LowCardinality(String),

@@ -250,9 +250,9 @@ SELECT
     `cost_reported_usd`,
     if(computed, computed_input, NULL) AS `cost_input_usd`,
     if(computed, computed_output, NULL) AS `cost_output_usd`,
-    multiIf(reported, cost_reported_usd, computed, computed_input + computed_output, NULL) AS `cost_usd`,
+    multiIf(reported, cost_reported_usd, computed, computed_input + computed_output + ifNull(p_request, 0), NULL) AS `cost_usd`,
     multiIf(reported, 'reported', computed, 'computed', '') AS `cost_source`,
-    multiIf(reported OR computed, '', NOT counted, if(used, 'not_counted', ''), NOT used, 'no_usage', model = '', 'no_model', NOT priced, 'unknown_model', 'impossible_usage') AS `cost_reason`,
+    multiIf(reported OR computed, '', NOT counted, if(used, 'not_counted', ''), NOT used, 'no_usage', model = '', 'no_model', matched_model = '', 'unknown_model', NOT priced, 'unit_not_priced', 'impossible_usage') AS `cost_reason`,
     if(computed, matched_model, '') AS `price_model`,
     if(computed, period.1, '') AS `price_version`
 FROM
@@ -277,7 +277,7 @@ FROM
     if(p_input_audio IS NULL, 0, toInt64(ifNull(input_audio_tokens, 0))) AS `n_input_audio`,
     if(p_reasoning IS NULL, 0, toInt64(ifNull(reasoning_tokens, 0))) AS `n_reasoning`,
     if(p_output_audio IS NULL, 0, toInt64(ifNull(output_audio_tokens, 0))) AS `n_output_audio`,
-    p_input IS NOT NULL OR p_output IS NOT NULL AS `priced`,
+    p_input IS NOT NULL OR p_output IS NOT NULL OR p_request IS NOT NULL AS `priced`,
     all_input IS NOT NULL OR output_tokens IS NOT NULL AS `used`
 FROM
 (SELECT *,
@@ -287,10 +287,11 @@ FROM
     rate.4 AS `p_input_audio`,
     rate.5 AS `p_output`,
     rate.6 AS `p_reasoning`,
-    rate.7 AS `p_output_audio`
+    rate.7 AS `p_output_audio`,
+    rate.8 AS `p_request`
 FROM
 (SELECT *,
-    dictGet('{database}.price_rate', ('input', 'cache_read', 'cache_write', 'input_audio', 'output', 'reasoning', 'output_audio'), period.2 * 16 + arrayCount(start -> start < all_input, period.3)) AS `rate`
+    dictGet('{database}.price_rate', ('input', 'cache_read', 'cache_write', 'input_audio', 'output', 'reasoning', 'output_audio', 'request'), period.2 * 16 + arrayCount(start -> start < all_input, period.3)) AS `rate`
 FROM
 (SELECT *,
     dictGet('{database}.price_period', ('price_version', 'period', 'tier_starts'), tuple(matched_model), toDateTime(started)) AS `period`

@@ -87,7 +87,6 @@ def test_a_database_that_is_down_is_unavailable_and_later_a_retry_stores_once(tm
             assert (tree["span_count"], tree["cost_usd"]) == (1, "0.00021")
 
 
-@pytest.mark.xfail(reason="the driver's own words are passed on: host, port and query string")
 def test_a_sender_is_not_told_where_the_database_is(tmp_path, clickhouse):
     with running_ledger(tmp_path, clickhouse.url) as ledger, ledger.sender() as sender:
         clickhouse.kill()

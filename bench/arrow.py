@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from clickhouse_connect.driver.client import Client
 
@@ -28,6 +30,7 @@ def arrow_rate(spans: int, optimize_on_insert: int) -> float:
         load_prices(clients[0])
         blocks = _prepare(Store(target), clients[0], spans)
         clients[0].command("TRUNCATE TABLE spans")
+        clients[0].command("SYSTEM START MERGES spans")
         started = time.perf_counter()
         with ThreadPoolExecutor(WRITERS) as threads:
             for n, client in enumerate(clients):
@@ -39,9 +42,17 @@ def arrow_rate(spans: int, optimize_on_insert: int) -> float:
         return spans / took
 
 
+def batched(items: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    """itertools.batched, which Python 3.11 does not have."""
+    while batch := list(islice(items, size)):
+        yield batch
+
+
 def _prepare(store: Store, client: Client, spans: int) -> list[bytes]:
-    for request in fresh_requests(spans // SPANS):
-        store.insert([envelope(request, project="bench", received_at_ns=time.time_ns())])
+    # Parts must not change while they are read piece by piece.
+    client.command("SYSTEM STOP MERGES spans")
+    for requests in batched(fresh_requests(spans // SPANS), _ROWS // SPANS):
+        store.insert([envelope(body, project="bench", received_at_ns=time.time_ns()) for body in requests])
     stored = int(client.query("SELECT count() FROM spans").first_row[0])
     return [
         client.raw_query(f"SELECT * FROM spans LIMIT {_ROWS} OFFSET {offset}", fmt="ArrowStream")

@@ -49,7 +49,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._held_bytes = 0  # in the queue and in inserts that run
         self._inserting = 0
-        self._arrival = asyncio.Event()
+        self._change = asyncio.Event()  # something arrived, an insert ended, or the end is near
         self._stopping = False
         self._threads = ThreadPoolExecutor(len(stores), thread_name_prefix="spanledger-insert")
         self._workers: list[asyncio.Task[None]] = []
@@ -74,7 +74,7 @@ class Batcher:
         waiting = _Waiting(envelope, spans, asyncio.get_running_loop().create_future())
         self._hold(len(envelope))
         self._queue.append(waiting)
-        self._arrival.set()
+        self._change.set()
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
                 await waiting.answer
@@ -84,7 +84,7 @@ class Batcher:
     async def stop(self) -> None:
         """Take no more, store what is waiting, answer everybody; bounded by the shutdown timeout."""
         self._stopping = True
-        self._arrival.set()
+        self._change.set()
         if self._workers:
             await asyncio.wait(self._workers, timeout=self._settings.shutdown_timeout_s * 0.8)
         while self._queue:
@@ -99,10 +99,10 @@ class Batcher:
     async def _work(self, store: Inserts) -> None:
         while self._queue or not self._stopping:
             if not self._queue:
-                self._arrival.clear()
-                await self._arrival.wait()
+                self._change.clear()
+                await self._change.wait()
                 continue
-            if self._inserting and not self._stopping:
+            if not self._stopping:
                 await self._gather()
             batch = self._take()
             if batch:
@@ -111,16 +111,17 @@ class Batcher:
                     await self._insert(store, batch)
                 finally:
                     self._inserting -= 1
+                    self._change.set()
 
     async def _gather(self) -> None:
-        """Wait for company while another insert keeps the engine busy anyway."""
+        """Wait for company while another insert keeps the engine busy anyway, but not for longer."""
         deadline = time.monotonic() + self._settings.batch_wait_ms / 1000
-        while (left := deadline - time.monotonic()) > 0:
+        while self._inserting and (left := deadline - time.monotonic()) > 0:
             if sum(waiting.spans for waiting in self._queue) >= self._settings.batch_spans:
                 return
-            self._arrival.clear()
+            self._change.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrival.wait(), left)
+                await asyncio.wait_for(self._change.wait(), left)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(32 * MIB, ge=1024, description="Largest insert, in bytes of requests.")
     batch_spans: int = Field(32_768, ge=1, description="Largest insert, in spans.")
     batch_wait_ms: int = Field(
-        5, ge=0, le=1000, description="How long an insert waits for company while another one is running."
+        100, ge=0, le=1000, description="How long an insert waits for company while another one is running."
     )
     insert_workers: int = Field(2, ge=1, le=16, description="Inserts in flight at once.")
     store_timeout_s: float = Field(

@@ -30,6 +30,7 @@ def arrow_rate(spans: int, optimize_on_insert: int) -> float:
         load_prices(clients[0])
         blocks = _prepare(Store(target), clients[0], spans)
         clients[0].command("TRUNCATE TABLE spans")
+        clients[0].command("SET max_threads = DEFAULT")
         clients[0].command("SYSTEM START MERGES spans")
         started = time.perf_counter()
         with ThreadPoolExecutor(WRITERS) as threads:
@@ -54,9 +55,11 @@ def _prepare(store: Store, client: Client, spans: int) -> list[bytes]:
     for requests in batched(fresh_requests(spans // SPANS), _ROWS // SPANS):
         store.insert([envelope(body, project="bench", received_at_ns=time.time_ns()) for body in requests])
     stored = int(client.query("SELECT count() FROM spans").first_row[0])
+    # In one thread: several would come in another order each time.
+    piece = f"SELECT * FROM spans LIMIT {_ROWS}"
+    client.command("SET max_threads = 1")
     return [
-        client.raw_query(f"SELECT * FROM spans LIMIT {_ROWS} OFFSET {offset}", fmt="ArrowStream")
-        for offset in range(0, stored, _ROWS)
+        client.raw_query(f"{piece} OFFSET {offset}", fmt="ArrowStream") for offset in range(0, stored, _ROWS)
     ]
 
 

@@ -108,8 +108,8 @@ ENGINE = Null;
 # --- (bytes, NaN, infinities) is an object whose only key starts with @ -------------------------------
 
 _DOUBLE_JSON = (
-    "multiIf(NOT isFinite({d}), concat('{{\"@double\":\"', toString({d}), '\"}}'), "
-    "{d} = trunc({d}) AND abs({d}) < 1e15, concat(toString({d}), '.0'), toString({d}))"
+    "if(isFinite({d}), concat(toString({d}), if({d} = trunc({d}) AND abs({d}) < 1e15, '.0', '')), "
+    "concat('{{\"@double\":\"', toString({d}), '\"}}'))"
 )
 
 
@@ -244,7 +244,7 @@ def _time(nanoseconds: str) -> str:
 _CONTENT = 200 * 256  # codes from here on are content ...
 _SENT_AGAIN = 255 * 256  # ... and this one is of an attribute whose key comes again later on
 _RANK = 1 << 32
-_CARRIED = ("sent", "started", "keys", "types", "strings", "ints", "doubles", "bools", "jsons", "codes")
+_CARRIED = ("sent", "started", "keys", "strings", "ints", "doubles", "bools", "jsons", "homes")
 # The canonical columns that `price` reads; the last two are for it alone.
 _PRICED_FROM = (
     "role",
@@ -301,6 +301,7 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
         {
             "slots": f"arrayMap(r -> intDiv(r, {256 * _RANK}), ranks)",
             "places": f"arrayMap(r -> r % {_RANK}, ranks)",
+            "homes": f"arrayMap((t, c) -> {_home()}, types, codes)",
         },
     )
     texts = {
@@ -314,22 +315,34 @@ def _recognise() -> tuple[dict[str, str], dict[str, str], str]:
     return found, {"started": "started"} | {name: fields[name] for name in _PRICED_FROM}, query
 
 
+# Column of `spans` -> the array that its values come from; the number of the column is its `home`.
+_MAPS = {
+    "attributes_string": "strings",
+    "attributes_int": "ints",
+    "attributes_double": "doubles",
+    "attributes_bool": "bools",
+    "attributes_json": "jsons",
+    "content_string": "strings",
+    "content_json": "jsons",
+}
+
+
+def _home() -> str:
+    """Which of _MAPS an attribute of type `t` and code `c` belongs to, counted from 1; 0: to none.
+
+    Content is text or structured: a number under one of its keys is an attribute like others.
+    """
+    return (
+        f"multiIf(c = {_SENT_AGAIN}, 0, t = 'string', if(c < {_CONTENT}, 1, 6), t = 'int', 2, "
+        f"t = 'double', 3, t = 'bool', 4, if(c < {_CONTENT}, 5, 7))"
+    )
+
+
 def _attribute_maps() -> dict[str, str]:
-    """Attributes by type. Content is text or structured; a number under one of its keys is no content."""
-    attributes, content = f"c < {_CONTENT}", f"c >= {_CONTENT} AND c < {_SENT_AGAIN}"
-    kept = {
-        "attributes_string": ("strings", f"t = 'string' AND {attributes}"),
-        "attributes_int": ("ints", f"t = 'int' AND c < {_SENT_AGAIN}"),
-        "attributes_double": ("doubles", f"t = 'double' AND c < {_SENT_AGAIN}"),
-        "attributes_bool": ("bools", f"t = 'bool' AND c < {_SENT_AGAIN}"),
-        "attributes_json": ("jsons", f"t IN {_STRUCTURED} AND {attributes}"),
-        "content_string": ("strings", f"t = 'string' AND {content}"),
-        "content_json": ("jsons", f"t IN {_STRUCTURED} AND {content}"),
-    }
     return {
-        name: f"mapFromArrays(arrayFilter((k, t, c) -> {keep}, keys, types, codes), "
-        f"arrayFilter((v, t, c) -> {keep}, {values}, types, codes))"
-        for name, (values, keep) in kept.items()
+        name: f"mapFromArrays(arrayFilter((k, h) -> h = {home}, keys, homes), "
+        f"arrayFilter((v, h) -> h = {home}, {values}, homes))"
+        for home, (name, values) in enumerate(_MAPS.items(), start=1)
     }
 
 
@@ -379,23 +392,23 @@ def _price() -> tuple[dict[str, str], str]:
             "rate": f"dictGet('{{database}}.price_rate', ({', '.join(map(_text, RATES))}), "
             f"period.2 * {TIERS} + arrayCount(start -> start < all_input, period.3))"
         },
-        {f"p_{name}": f"rate.{n}" for n, name in enumerate(RATES, start=1)},
-        {f"n_{name}": f"if(p_{name} IS NULL, 0, toInt64(ifNull({name}_tokens, 0)))" for name in apart}
+        {
+            f"n_{name}": f"if({_price_of(name)} IS NULL, 0, toInt64(ifNull({name}_tokens, 0)))"
+            for name in apart
+        }
         | {
-            "priced": "p_input IS NOT NULL OR p_output IS NOT NULL OR p_request IS NOT NULL",
+            "priced": " OR ".join(
+                f"{_price_of(name)} IS NOT NULL" for name in ("input", "output", "request")
+            ),
             "used": "all_input IS NOT NULL OR output_tokens IS NOT NULL",
         },
         {
             "n_input": "toInt64(ifNull(all_input, 0)) - n_cache_read - n_cache_write - n_input_audio",
             "n_output": "toInt64(ifNull(output_tokens, 0)) - n_reasoning - n_output_audio",
-        },
-        {"computable": "counted AND priced AND used AND n_input >= 0 AND n_output >= 0"},
-        {
+            "computable": "counted AND priced AND used AND n_input >= 0 AND n_output >= 0",
             # What the provider billed beats what we compute; what an application computed does not.
             "reported": "counted AND cost_reported_usd IS NOT NULL "
-            "AND lower(cost_currency) IN ('', 'usd') AND (NOT computable OR cost_origin = 'provider')"
-        },
-        {
+            "AND lower(cost_currency) IN ('', 'usd') AND (NOT computable OR cost_origin = 'provider')",
             "computed": "computable AND NOT reported",
             "computed_input": _sum("input", "cache_read", "cache_write", "input_audio"),
             "computed_output": _sum("output", "reasoning", "output_audio"),
@@ -406,7 +419,8 @@ def _price() -> tuple[dict[str, str], str]:
         "cost_input_usd": "if(computed, computed_input, NULL)",
         "cost_output_usd": "if(computed, computed_output, NULL)",
         "cost_usd": "multiIf(reported, cost_reported_usd, "
-        "computed, computed_input + computed_output + ifNull(p_request, 0), NULL)",
+        "computed, computed_input + computed_output + "
+        f"ifNull({_price_of('request')}, 0), NULL)",
         "cost_source": "multiIf(reported, 'reported', computed, 'computed', '')",
         "cost_reason": "multiIf(reported OR computed, '', NOT counted, if(used, 'not_counted', ''), "
         "NOT used, 'no_usage', model = '', 'no_model', "
@@ -417,8 +431,12 @@ def _price() -> tuple[dict[str, str], str]:
     return columns, query
 
 
+def _price_of(kind: str) -> str:
+    return f"tupleElement(rate, {list(RATES).index(kind) + 1})"
+
+
 def _sum(*kinds: str) -> str:
-    return " + ".join(f"n_{kind} * ifNull(p_{kind}, 0)" for kind in kinds)
+    return " + ".join(f"n_{kind} * ifNull({_price_of(kind)}, 0)" for kind in kinds)
 
 
 # --- the statements -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS ingest
 ENGINE = Null;
 
 CREATE TABLE IF NOT EXISTS ingest_rows ENGINE = Null EMPTY AS
-WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', multiIf(NOT isFinite(tupleElement(v, 'double_value')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}'), tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, concat(toString(tupleElement(v, 'double_value')), '.0'), toString(tupleElement(v, 'double_value'))), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', multiIf(NOT isFinite(tupleElement(e, 'double_value')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}'), tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, concat(toString(tupleElement(e, 'double_value')), '.0'), toString(tupleElement(e, 'double_value'))), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
+WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', if(isFinite(tupleElement(v, 'double_value')), concat(toString(tupleElement(v, 'double_value')), if(tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}')), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', if(isFinite(tupleElement(e, 'double_value')), concat(toString(tupleElement(e, 'double_value')), if(tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}')), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
 SELECT
     tupleElement(attributes, 'key') AS `keys`,
     tupleElement(values, 'value') AS `types`,
@@ -89,7 +89,7 @@ FROM
 FROM ingest))))));
 
 CREATE TABLE IF NOT EXISTS ingest_fields ENGINE = Null EMPTY AS
-WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', multiIf(NOT isFinite(tupleElement(v, 'double_value')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}'), tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, concat(toString(tupleElement(v, 'double_value')), '.0'), toString(tupleElement(v, 'double_value'))), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', multiIf(NOT isFinite(tupleElement(e, 'double_value')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}'), tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, concat(toString(tupleElement(e, 'double_value')), '.0'), toString(tupleElement(e, 'double_value'))), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
+WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', if(isFinite(tupleElement(v, 'double_value')), concat(toString(tupleElement(v, 'double_value')), if(tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}')), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', if(isFinite(tupleElement(e, 'double_value')), concat(toString(tupleElement(e, 'double_value')), if(tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}')), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
 SELECT
     `sent`,
     `started`,
@@ -108,13 +108,13 @@ SELECT
     t_cost_origin AS `cost_origin`,
     t_cost_currency AS `cost_currency`,
     tuple(
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c < 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'int' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'int' AND c < 65280, ints, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'double' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'double' AND c < 65280, doubles, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'bool' AND c < 65280, bools, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, jsons, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, jsons, types, codes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 1, keys, homes), arrayFilter((v, h) -> h = 1, strings, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 2, keys, homes), arrayFilter((v, h) -> h = 2, ints, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 3, keys, homes), arrayFilter((v, h) -> h = 3, doubles, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 4, keys, homes), arrayFilter((v, h) -> h = 4, bools, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 5, keys, homes), arrayFilter((v, h) -> h = 5, jsons, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 6, keys, homes), arrayFilter((v, h) -> h = 6, strings, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 7, keys, homes), arrayFilter((v, h) -> h = 7, jsons, homes)),
     t_operation,
     t_response_id,
     t_conversation_id,
@@ -131,13 +131,12 @@ FROM
     `sent`,
     `started`,
     `keys`,
-    `types`,
     `strings`,
     `ints`,
     `doubles`,
     `bools`,
     `jsons`,
-    `codes`,
+    `homes`,
     texts[places[indexOf(slots, 1)]] AS `t_operation`,
     texts[places[indexOf(slots, 2)]] AS `t_provider`,
     texts[places[indexOf(slots, 3)]] AS `t_request_model`,
@@ -165,7 +164,8 @@ FROM
 FROM
 (SELECT *,
     arrayMap(r -> intDiv(r, 1099511627776), ranks) AS `slots`,
-    arrayMap(r -> r % 4294967296, ranks) AS `places`
+    arrayMap(r -> r % 4294967296, ranks) AS `places`,
+    arrayMap((t, c) -> multiIf(c = 65280, 0, t = 'string', if(c < 51200, 1, 6), t = 'int', 2, t = 'double', 3, t = 'bool', 4, if(c < 51200, 5, 7)), types, codes) AS `homes`
 FROM
 (SELECT *,
     arrayMap((c, t, s, i, d, j) -> multiIf(c = 0 OR c >= 51200, '', t = 'string', s, t = 'int', toString(i), t = 'double', toString(d), j), codes, types, strings, ints, doubles, jsons) AS `texts`,
@@ -250,45 +250,29 @@ SELECT
     `cost_reported_usd`,
     if(computed, computed_input, NULL) AS `cost_input_usd`,
     if(computed, computed_output, NULL) AS `cost_output_usd`,
-    multiIf(reported, cost_reported_usd, computed, computed_input + computed_output + ifNull(p_request, 0), NULL) AS `cost_usd`,
+    multiIf(reported, cost_reported_usd, computed, computed_input + computed_output + ifNull(tupleElement(rate, 8), 0), NULL) AS `cost_usd`,
     multiIf(reported, 'reported', computed, 'computed', '') AS `cost_source`,
     multiIf(reported OR computed, '', NOT counted, if(used, 'not_counted', ''), NOT used, 'no_usage', model = '', 'no_model', matched_model = '', 'unknown_model', NOT priced, 'unit_not_priced', 'impossible_usage') AS `cost_reason`,
     if(computed, matched_model, '') AS `price_model`,
     if(computed, period.1, '') AS `price_version`
 FROM
 (SELECT *,
-    computable AND NOT reported AS `computed`,
-    n_input * ifNull(p_input, 0) + n_cache_read * ifNull(p_cache_read, 0) + n_cache_write * ifNull(p_cache_write, 0) + n_input_audio * ifNull(p_input_audio, 0) AS `computed_input`,
-    n_output * ifNull(p_output, 0) + n_reasoning * ifNull(p_reasoning, 0) + n_output_audio * ifNull(p_output_audio, 0) AS `computed_output`
-FROM
-(SELECT *,
-    counted AND cost_reported_usd IS NOT NULL AND lower(cost_currency) IN ('', 'usd') AND (NOT computable OR cost_origin = 'provider') AS `reported`
-FROM
-(SELECT *,
-    counted AND priced AND used AND n_input >= 0 AND n_output >= 0 AS `computable`
-FROM
-(SELECT *,
     toInt64(ifNull(all_input, 0)) - n_cache_read - n_cache_write - n_input_audio AS `n_input`,
-    toInt64(ifNull(output_tokens, 0)) - n_reasoning - n_output_audio AS `n_output`
+    toInt64(ifNull(output_tokens, 0)) - n_reasoning - n_output_audio AS `n_output`,
+    counted AND priced AND used AND n_input >= 0 AND n_output >= 0 AS `computable`,
+    counted AND cost_reported_usd IS NOT NULL AND lower(cost_currency) IN ('', 'usd') AND (NOT computable OR cost_origin = 'provider') AS `reported`,
+    computable AND NOT reported AS `computed`,
+    n_input * ifNull(tupleElement(rate, 1), 0) + n_cache_read * ifNull(tupleElement(rate, 2), 0) + n_cache_write * ifNull(tupleElement(rate, 3), 0) + n_input_audio * ifNull(tupleElement(rate, 4), 0) AS `computed_input`,
+    n_output * ifNull(tupleElement(rate, 5), 0) + n_reasoning * ifNull(tupleElement(rate, 6), 0) + n_output_audio * ifNull(tupleElement(rate, 7), 0) AS `computed_output`
 FROM
 (SELECT *,
-    if(p_cache_read IS NULL, 0, toInt64(ifNull(cache_read_tokens, 0))) AS `n_cache_read`,
-    if(p_cache_write IS NULL, 0, toInt64(ifNull(cache_write_tokens, 0))) AS `n_cache_write`,
-    if(p_input_audio IS NULL, 0, toInt64(ifNull(input_audio_tokens, 0))) AS `n_input_audio`,
-    if(p_reasoning IS NULL, 0, toInt64(ifNull(reasoning_tokens, 0))) AS `n_reasoning`,
-    if(p_output_audio IS NULL, 0, toInt64(ifNull(output_audio_tokens, 0))) AS `n_output_audio`,
-    p_input IS NOT NULL OR p_output IS NOT NULL OR p_request IS NOT NULL AS `priced`,
+    if(tupleElement(rate, 2) IS NULL, 0, toInt64(ifNull(cache_read_tokens, 0))) AS `n_cache_read`,
+    if(tupleElement(rate, 3) IS NULL, 0, toInt64(ifNull(cache_write_tokens, 0))) AS `n_cache_write`,
+    if(tupleElement(rate, 4) IS NULL, 0, toInt64(ifNull(input_audio_tokens, 0))) AS `n_input_audio`,
+    if(tupleElement(rate, 6) IS NULL, 0, toInt64(ifNull(reasoning_tokens, 0))) AS `n_reasoning`,
+    if(tupleElement(rate, 7) IS NULL, 0, toInt64(ifNull(output_audio_tokens, 0))) AS `n_output_audio`,
+    tupleElement(rate, 1) IS NOT NULL OR tupleElement(rate, 5) IS NOT NULL OR tupleElement(rate, 8) IS NOT NULL AS `priced`,
     all_input IS NOT NULL OR output_tokens IS NOT NULL AS `used`
-FROM
-(SELECT *,
-    rate.1 AS `p_input`,
-    rate.2 AS `p_cache_read`,
-    rate.3 AS `p_cache_write`,
-    rate.4 AS `p_input_audio`,
-    rate.5 AS `p_output`,
-    rate.6 AS `p_reasoning`,
-    rate.7 AS `p_output_audio`,
-    rate.8 AS `p_request`
 FROM
 (SELECT *,
     dictGet('{database}.price_rate', ('input', 'cache_read', 'cache_write', 'input_audio', 'output', 'reasoning', 'output_audio', 'request'), period.2 * 16 + arrayCount(start -> start < all_input, period.3)) AS `rate`
@@ -305,10 +289,10 @@ FROM
     if(ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0) > input_tokens, input_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0), input_tokens) AS `all_input`,
     transform(lower(provider), ['azure.ai.openai', 'azure.ai.inference', 'az.ai.openai', 'az.ai.inference', 'aws.bedrock', 'gcp.gemini', 'gcp.gen_ai', 'gcp.vertex_ai', 'gemini', 'vertex_ai', 'mistral_ai', 'moonshot_ai', 'x_ai', 'xai'], ['azure', 'azure', 'azure', 'azure', 'aws', 'google', 'google', 'google', 'google', 'google', 'mistral', 'moonshotai', 'x-ai', 'x-ai'], lower(provider)) AS `price_provider`
 FROM
-(SELECT * FROM ingest_fields)))))))))));
+(SELECT * FROM ingest_fields)))))));
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS recognise TO ingest_fields AS
-WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', multiIf(NOT isFinite(tupleElement(v, 'double_value')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}'), tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, concat(toString(tupleElement(v, 'double_value')), '.0'), toString(tupleElement(v, 'double_value'))), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', multiIf(NOT isFinite(tupleElement(e, 'double_value')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}'), tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, concat(toString(tupleElement(e, 'double_value')), '.0'), toString(tupleElement(e, 'double_value'))), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
+WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', if(isFinite(tupleElement(v, 'double_value')), concat(toString(tupleElement(v, 'double_value')), if(tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}')), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', if(isFinite(tupleElement(e, 'double_value')), concat(toString(tupleElement(e, 'double_value')), if(tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}')), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
 SELECT
     `sent`,
     `started`,
@@ -327,13 +311,13 @@ SELECT
     t_cost_origin AS `cost_origin`,
     t_cost_currency AS `cost_currency`,
     tuple(
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c < 51200, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'int' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'int' AND c < 65280, ints, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'double' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'double' AND c < 65280, doubles, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'bool' AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'bool' AND c < 65280, bools, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c < 51200, jsons, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t = 'string' AND c >= 51200 AND c < 65280, strings, types, codes)),
-    mapFromArrays(arrayFilter((k, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, keys, types, codes), arrayFilter((v, t, c) -> t IN ('none', 'array', 'bytes', 'json') AND c >= 51200 AND c < 65280, jsons, types, codes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 1, keys, homes), arrayFilter((v, h) -> h = 1, strings, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 2, keys, homes), arrayFilter((v, h) -> h = 2, ints, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 3, keys, homes), arrayFilter((v, h) -> h = 3, doubles, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 4, keys, homes), arrayFilter((v, h) -> h = 4, bools, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 5, keys, homes), arrayFilter((v, h) -> h = 5, jsons, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 6, keys, homes), arrayFilter((v, h) -> h = 6, strings, homes)),
+    mapFromArrays(arrayFilter((k, h) -> h = 7, keys, homes), arrayFilter((v, h) -> h = 7, jsons, homes)),
     t_operation,
     t_response_id,
     t_conversation_id,
@@ -350,13 +334,12 @@ FROM
     `sent`,
     `started`,
     `keys`,
-    `types`,
     `strings`,
     `ints`,
     `doubles`,
     `bools`,
     `jsons`,
-    `codes`,
+    `homes`,
     texts[places[indexOf(slots, 1)]] AS `t_operation`,
     texts[places[indexOf(slots, 2)]] AS `t_provider`,
     texts[places[indexOf(slots, 3)]] AS `t_request_model`,
@@ -384,7 +367,8 @@ FROM
 FROM
 (SELECT *,
     arrayMap(r -> intDiv(r, 1099511627776), ranks) AS `slots`,
-    arrayMap(r -> r % 4294967296, ranks) AS `places`
+    arrayMap(r -> r % 4294967296, ranks) AS `places`,
+    arrayMap((t, c) -> multiIf(c = 65280, 0, t = 'string', if(c < 51200, 1, 6), t = 'int', 2, t = 'double', 3, t = 'bool', 4, if(c < 51200, 5, 7)), types, codes) AS `homes`
 FROM
 (SELECT *,
     arrayMap((c, t, s, i, d, j) -> multiIf(c = 0 OR c >= 51200, '', t = 'string', s, t = 'int', toString(i), t = 'double', toString(d), j), codes, types, strings, ints, doubles, jsons) AS `texts`,
@@ -400,7 +384,7 @@ FROM
 (SELECT * FROM ingest_rows))))));
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS unpack TO ingest_rows AS
-WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', multiIf(NOT isFinite(tupleElement(v, 'double_value')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}'), tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, concat(toString(tupleElement(v, 'double_value')), '.0'), toString(tupleElement(v, 'double_value'))), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', multiIf(NOT isFinite(tupleElement(e, 'double_value')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}'), tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, concat(toString(tupleElement(e, 'double_value')), '.0'), toString(tupleElement(e, 'double_value'))), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
+WITH (v -> multiIf(tupleElement(v, 'value') = 'string', toJSONString(tupleElement(v, 'string_value')), tupleElement(v, 'value') = 'int', toString(tupleElement(v, 'int_value')), tupleElement(v, 'value') = 'bool', toString(tupleElement(v, 'bool_value')), tupleElement(v, 'value') = 'double', if(isFinite(tupleElement(v, 'double_value')), concat(toString(tupleElement(v, 'double_value')), if(tupleElement(v, 'double_value') = trunc(tupleElement(v, 'double_value')) AND abs(tupleElement(v, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(v, 'double_value')), '"}')), tupleElement(v, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(v, 'bytes_value')), '"}'), tupleElement(v, 'value') = 'array', concat('[', arrayStringConcat(arrayMap(e -> multiIf(tupleElement(e, 'value') = 'string', toJSONString(tupleElement(e, 'string_value')), tupleElement(e, 'value') = 'int', toString(tupleElement(e, 'int_value')), tupleElement(e, 'value') = 'bool', toString(tupleElement(e, 'bool_value')), tupleElement(e, 'value') = 'double', if(isFinite(tupleElement(e, 'double_value')), concat(toString(tupleElement(e, 'double_value')), if(tupleElement(e, 'double_value') = trunc(tupleElement(e, 'double_value')) AND abs(tupleElement(e, 'double_value')) < 1e15, '.0', '')), concat('{"@double":"', toString(tupleElement(e, 'double_value')), '"}')), tupleElement(e, 'value') = 'bytes', concat('{"@bytes":"', base64Encode(tupleElement(e, 'bytes_value')), '"}'), 'null'), tupleElement(tupleElement(v, 'array_value'), 'values')), ','), ']'), tupleElement(v, 'value') = 'json' AND rewritten, tupleElement(v, 'json_value'), 'null')) AS value_json
 SELECT
     tupleElement(attributes, 'key') AS `keys`,
     tupleElement(values, 'value') AS `types`,

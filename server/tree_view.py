@@ -22,7 +22,7 @@ Node = Mapping[str, Any]
 _DEEPEST = 12  # levels that are indented; deeper ones are numbered instead
 _DURATION = 9  # cells
 _ERROR_LINES = 3
-_WIDE = 110
+_WIDE = 100
 
 
 def render_tree(trace: Mapping[str, Any]) -> TreeView:
@@ -82,9 +82,10 @@ class ListView:
         wide = options.max_width >= _WIDE
         table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
         table.add_column("trace", no_wrap=True, min_width=32)
-        table.add_column("started (UTC)", no_wrap=True)
+        if wide:
+            table.add_column("started (UTC)", no_wrap=True)
         table.add_column("name", no_wrap=True, overflow="ellipsis", ratio=1)
-        for title in ("took", *(("spans", "tokens") if wide else ()), "cost"):
+        for title in ("took", *(("spans",) if wide else ()), "tokens", "cost"):
             table.add_column(title, no_wrap=True, justify="right")
         for trace in self._traces:
             table.add_row(*_row(trace, wide=wide))
@@ -94,12 +95,13 @@ class ListView:
 def _row(trace: Mapping[str, Any], *, wide: bool) -> Iterator[Text]:
     failed = trace["status"] == "error"
     yield Text(trace["trace_id"])
-    yield Text(trace["start_time"][5:19].replace("T", " "))
+    if wide:
+        yield Text(trace["start_time"][5:19].replace("T", " "))
     yield Text(("✗ " if failed else "") + _plain(trace["name"]), "red" if failed else "")
     yield Text(duration(trace["duration_ms"]))
     if wide:
         yield Text(f"{trace['span_count']:,}")
-        yield Text(f"{trace['input_tokens'] or 0:,}→{trace['output_tokens'] or 0:,}")
+    yield Text(f"{trace['input_tokens'] or 0:,}→{trace['output_tokens'] or 0:,}")
     yield Text("-" if trace["cost_usd"] is None else f"${trace['cost_usd']}")
 
 

@@ -205,7 +205,9 @@ def test_a_list_fits_80_columns_and_has_more_where_there_is_room():
     assert shown["trace_id"] in narrow[1]
     assert "$0.00012345" in narrow[1]
     assert "✗ a long" in narrow[1]
-    assert "1,200→0" not in narrow[1]
+    assert "1,200→0" in narrow[1]
+    assert "started" not in narrow[0]
+    assert "started" in wide[0]
     assert "1,200→0" in wide[1]
 
 

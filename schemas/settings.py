@@ -5,6 +5,8 @@ Each is the environment variable SPANLEDGER_<NAME> and the flag --<name> of `spa
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 
@@ -104,11 +106,22 @@ class Settings(BaseSettings):
         return self
 
 
+# Read by the instrumentation, which may run in the same environment.
+INSTRUMENTATION_VARIABLES = ("SPANLEDGER_ENDPOINT", "SPANLEDGER_HEADERS", "SPANLEDGER_CAPTURE_CONTENT")
+
+
 def read_settings(**overrides: Any) -> Settings:
     """The settings from `overrides` (flags), then the environment, then the defaults.
 
-    Raises Misconfigured naming each wrong setting, its value and what is allowed.
+    Raises Misconfigured naming each wrong setting, its value and what is allowed, and each variable that
+    looks like a setting and is none: a misspelt SPANLEDGER_API_KEY would leave the door open.
     """
+    known = [f"SPANLEDGER_{name.upper()}" for name in Settings.model_fields]
+    for variable in os.environ:
+        if variable.startswith("SPANLEDGER_") and variable not in (*known, *INSTRUMENTATION_VARIABLES):
+            near = get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "; `spanledger settings` lists them"
+            raise Misconfigured(f"{variable} is not a setting{hint}")
     try:
         return Settings(**overrides)
     except ValidationError as error:

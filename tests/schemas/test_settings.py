@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spanledger.schemas.errors import Misconfigured
-from spanledger.schemas.settings import Settings, read_settings, split_listen
+from spanledger.schemas.settings import INSTRUMENTATION_VARIABLES, Settings, read_settings, split_listen
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +106,15 @@ def test_an_address_is_split_into_host_and_port(listen, parts):
 
 def test_every_setting_says_what_it_means():
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_one(monkeypatch):
+    monkeypatch.setenv("SPANLEDGER_API_KEYS", "secret")
+    with pytest.raises(Misconfigured, match=r"SPANLEDGER_API_KEYS is not .* mean SPANLEDGER_API_KEY"):
+        read_settings()
+
+
+def test_the_variables_of_the_instrumentation_are_none_of_the_servers_business(monkeypatch):
+    for variable in INSTRUMENTATION_VARIABLES:
+        monkeypatch.setenv(variable, "true")
+    assert read_settings() == Settings()

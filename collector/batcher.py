@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from typing import Protocol
 from spanledger.collector.metrics import Metrics
 from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 from spanledger.schemas.settings import Settings
+
+_log = logging.getLogger("spanledger.collector")
 
 
 class Inserts(Protocol):
@@ -161,6 +164,7 @@ class Batcher:
         except SpanledgerError as raised:
             error = raised
         except Exception as raised:  # noqa: BLE001  (a worker that dies would leave its callers without an answer)
+            _log.exception("an insert failed in a way that no store should")
             error = Busy(f"the insert failed: {type(raised).__name__}")
         self._metrics.insert_seconds.observe(time.perf_counter() - started)
         self._metrics.batches.labels("failed" if error else "stored").inc()

@@ -199,6 +199,22 @@ def test_arguments_and_results_of_tools_are_recorded_only_while_content_is(make_
     assert second.attributes["gen_ai.tool.call.result"] == "[1]"
 
 
+def test_what_an_agent_or_a_workflow_returns_is_no_tools_answer(spans_with_content):
+    """`gen_ai.tool.call.result` belongs to execute_tool spans, whatever else is decorated."""
+
+    @workflow
+    def plan() -> str:
+        return guide()
+
+    @agent
+    def guide() -> str:
+        return "to the left"
+
+    assert plan() == "to the left"
+    for span in spans_with_content.all():
+        assert "gen_ai.tool.call.result" not in span.attributes
+
+
 def test_by_default_a_tools_arguments_and_results_stay_out(spans):
     @tool
     def weather(city: str) -> str:

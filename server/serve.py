@@ -126,6 +126,8 @@ def _bind(listen: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # From here on a connection waits for the server to start; without it, it would be refused.
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise Misconfigured(

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from spanledger.query_api.problems import problem
 from spanledger.schemas.errors import Unauthenticated
-from spanledger.schemas.settings import Settings, split_listen
+from spanledger.schemas.settings import Settings, is_loopback, split_listen
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -57,12 +56,7 @@ class Access:
 
     def _is_ours(self, header: bytes) -> bool:
         host = _without_port(header.decode("latin-1")).lower()
-        if host in ("localhost", self._listen_host):
-            return True
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return host == self._listen_host or is_loopback(host)
 
 
 def _header(scope: Scope, name: bytes) -> list[bytes]:

@@ -25,14 +25,6 @@ class BadData(SpanledgerError):
     title = "Bad request"
 
 
-class TooLarge(SpanledgerError):
-    """What was sent is over a limit that this server has."""
-
-    http_status = 413
-    grpc_code = "RESOURCE_EXHAUSTED"
-    title = "Content too large"
-
-
 class NotFound(SpanledgerError):
     """What was asked for is not stored, or not where the caller may look."""
 

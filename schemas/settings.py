@@ -31,8 +31,8 @@ def _checked_listen(value: str) -> str:
     return value
 
 
-def _is_loopback(listen: str) -> bool:
-    host, _ = split_listen(listen)
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant by a host, an address or `localhost`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -98,7 +98,8 @@ class Settings(BaseSettings):
     def _closed_unless_opened(self) -> Self:
         if self.api_key is None and not self.insecure:
             for name in ("grpc_listen", "api_listen"):
-                if not _is_loopback(getattr(self, name)):
+                host, _ = split_listen(getattr(self, name))
+                if not is_loopback(host):
                     raise ValueError(
                         f"SPANLEDGER_{name.upper()} is {getattr(self, name)}, beyond loopback: set "
                         "SPANLEDGER_API_KEY, or SPANLEDGER_INSECURE=true where nobody else can connect"

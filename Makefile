@@ -7,7 +7,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-fast lint format types bench proto sql node clean
+.PHONY: help install demo serve test faults test-fast lint format types bench bench-quick plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -c "import spanledger.collector.rows.block"  # compiles it, once
 	@touch $@
 
 install: $(VENV)/.installed  ## make the virtual environment and install everything into it
@@ -31,6 +32,9 @@ serve: $(VENV)/.installed  ## run collector and API on an embedded database unti
 
 test: $(VENV)/.installed node  ## run all tests
 	$(BIN)/pytest
+
+faults: $(VENV)/.installed  ## the fault runs alone, with 100 rounds of kill -9 (or KILL_ROUNDS=20)
+	KILL_ROUNDS=$${KILL_ROUNDS:-100} $(BIN)/pytest tests/faults
 
 test-fast: $(VENV)/.installed  ## run the tests that take less than a few seconds each
 	$(BIN)/pytest -m 'not slow'
@@ -49,14 +53,17 @@ types: $(VENV)/.installed  ## check types
 	@for room in $(ROOMS); do ln -sfn ../../$$room .mypy/spanledger/$$room; done
 	MYPYPATH=.mypy $(BIN)/mypy -p spanledger
 
-bench: $(VENV)/.installed  ## measure spans a second beside what ClickHouse can do with the same rows
-	$(BIN)/python -m bench
+bench: $(VENV)/.installed  ## measure 2 million spans beside what ClickHouse can do with the same rows (minutes)
+	$(BIN)/python -m bench --json bench-results.json
 
-proto: $(VENV)/.installed  ## make schemas/otlp_pb2.py from schemas/otlp.proto
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. schemas/otlp.proto
+bench-quick: $(VENV)/.installed  ## the same with few spans, for a first impression (two minutes)
+	$(BIN)/python -m bench --quick
 
-sql: $(VENV)/.installed  ## make the ingest migration from the dialect table
-	$(BIN)/python -m spanledger.schemas.ingest_sql > schemas/migrations/0003_ingest.sql
+plots: $(VENV)/.installed  ## put the figures of the last `make bench` into docs/performance.md
+	$(BIN)/python -m bench.plots bench-results.json
+
+soak: $(VENV)/.installed  ## ten minutes of load at half of what the ledger takes, into docs/performance.md
+	$(BIN)/python -m bench.soak
 
 # One test sends spans with the official OTLP exporter of Node.js; without Node.js it says so and goes on.
 node:
@@ -68,4 +75,4 @@ node:
 	fi
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .mypy .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules
+	rm -rf $(VENV) .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

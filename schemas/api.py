@@ -172,6 +172,9 @@ class SpanNode(Answer):
     dropped_attributes_count: int
     dropped_events_count: int
     dropped_links_count: int
+    attributes_cut: list[str] = Field(
+        description="Keys of the attributes, of all levels, of whose values only the beginning is kept."
+    )
     orphan: bool = Field(description="Its parent is not stored, so it stands here as a root.")
     missing_parent_id: str | None = Field(description="The parent that is not stored.")
     cycle: bool = Field(description="Its parent is below it: the earliest span of a cycle stands as a root.")
@@ -208,3 +211,63 @@ class Problem(Answer):
     instance: str = Field(description="The path that was asked for.")
     errors: list[FieldError] | None = Field(None, description="With status 400: each thing that is wrong.")
     error_id: str | None = Field(None, description="With status 500: the id under which it was logged.")
+
+
+class PartsState(Answer):
+    """The active parts of the table `spans`."""
+
+    parts: int
+    most_in_partition: int = Field(description="Parts of the day of spans that has most of them.")
+    inserts_slow_down_at: int = Field(description="Parts in one day from which on ClickHouse delays inserts.")
+    rows: int = Field(description="A span that was sent twice counts twice until its parts are merged.")
+    bytes_on_disk: int
+
+
+class DiskState(Answer):
+    """A local disk of the database."""
+
+    name: str
+    free_bytes: int
+    total_bytes: int
+
+
+class PricesState(Answer):
+    """The price list that new spans are priced by."""
+
+    version: str
+    loaded_at: str
+    rules: int = Field(description="Match rules; none: every cost is unknown.")
+
+
+class ServiceState(Answer):
+    """What a service sent last."""
+
+    service: str
+    last_received_at: str
+    fastest_arrival_s: float = Field(
+        description="Least time from the end of a span to its arrival, of the newest hundred. Less than 0: "
+        "the sender's clock is ahead of the collector's."
+    )
+
+
+class DatabaseState(Answer):
+    """What the database says of itself. What its user may not see is null."""
+
+    clickhouse_version: str
+    time: str = Field(description="The database's clock.")
+    migrations: list[str] = Field(description="Those that were applied.")
+    prices: PricesState | None = Field(description="null: none were loaded.")
+    parts: PartsState | None
+    disks: list[DiskState] | None
+    services: list[ServiceState] | None = Field(
+        description="By the spans that were written last, of all projects, newest first; at most 100."
+    )
+
+
+class LedgerState(Answer):
+    """A process of spanledger and its database, for who runs it."""
+
+    version: str
+    pid: int
+    embedded: bool = Field(description="Whether the database is inside this process.")
+    database: DatabaseState

@@ -27,6 +27,8 @@ from spanledger.schemas.errors import Busy, Misconfigured
 MINIMUM_VERSION = (25, 9)
 DATABASE_NAME = "spanledger"
 
+_ENCODE = " (in a password, what means something in a URL must be percent-encoded)"
+
 READER_SETTINGS: dict[str, Any] = {
     "max_execution_time": 30,
     "max_memory_usage": 1024**3,
@@ -69,7 +71,10 @@ def parse_target(url: str) -> Target:
 
     Options after `?` go to clickhouse_connect.get_client (`ca_cert`, `verify`, ...).
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Misconfigured(f"SPANLEDGER_DATABASE is not a URL{_ENCODE}") from None
     if parts.scheme == "chdb":
         path = unquote(parts.netloc + parts.path)
         if not path:
@@ -79,8 +84,11 @@ def parse_target(url: str) -> Target:
         secure = parts.scheme == "clickhouses"
         try:
             port = parts.port
-        except ValueError as error:
-            raise Misconfigured(f"SPANLEDGER_DATABASE: {error}") from None
+        except ValueError:
+            # Python's own words quote what stands there, which may be half of a password.
+            raise Misconfigured(
+                f"SPANLEDGER_DATABASE: the port is not a number up to 65535{_ENCODE}"
+            ) from None
         database = parts.path.strip("/") or DATABASE_NAME
         if not parts.hostname or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
             raise Misconfigured(
@@ -126,6 +134,7 @@ def connect(target: Target, *, database: str | None = None) -> Client:
         raise Busy(f"{target} does not answer: {_first_line(error)}") from error
 
 
+_LOCK = "spanledger.lock"
 # The folders that this process holds, each by an open, locked file. The engine refuses a second process
 # too, but its error does not say why. The lock goes with the process, however that ends.
 _held: dict[str, TextIO] = {}
@@ -135,7 +144,7 @@ def _hold(target: Target) -> None:
     if target.path in _held:
         return
     Path(target.path).mkdir(parents=True, exist_ok=True)
-    lock = (Path(target.path) / "spanledger.lock").open("a+")
+    lock = (Path(target.path) / _LOCK).open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -150,6 +159,20 @@ def _hold(target: Target) -> None:
     lock.write(f"pid {os.getpid()}\n")
     lock.flush()
     _held[target.path] = lock
+
+
+def held_by(target: Target) -> int | None:
+    """The process that has an embedded database open, 0 where it cannot be told which; None: nobody has."""
+    try:
+        with (Path(target.path) / _LOCK).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = lock.read().split()
+                return int(holder[1]) if len(holder) == 2 and holder[1].isdigit() else 0
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def _connect_embedded(target: Target, database: str | None) -> Client:

@@ -1,7 +1,7 @@
 """The dialect table: which attribute keys fill which canonical column, in which order.
 
-This is data. The SQL of the ingest view is made from it (`python -m spanledger.schemas.ingest_sql`),
-so adding a spelling is adding a line here. Sources: the GenAI semantic conventions (latest, v1.41 and
+This is data: collector/rows looks attributes up in it, so adding a spelling is adding a line here.
+Sources: the GenAI semantic conventions (latest, v1.41 and
 v1.36) and, for cost, semantic-conventions-genai pull request 443.
 """
 
@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["text", "count", "number", "money", "texts"]
+Kind = Literal["text", "id", "count", "number", "money", "texts"]
 
 
 class Field(NamedTuple):
     """A canonical column and the attribute keys that fill it: the first that is sent and not empty wins.
 
-    `kind` says how a value is read, whatever type it was sent as: `count` is a non-negative integer,
-    `number` a finite double, `money` a decimal with 18 digits after the point, `texts` a list.
+    `kind` says how a value is read, whatever type it was sent as: `text` is one of not too many values,
+    `id` one of very many, `count` a non-negative integer, `number` a finite double, `money` a decimal with
+    18 digits after the point, `texts` a list of texts.
     Where a key is sent twice the last one counts.
     """
 
@@ -30,9 +31,9 @@ FIELDS: tuple[Field, ...] = (
     Field("provider", "text", ("gen_ai.provider.name", "gen_ai.system")),
     Field("request_model", "text", ("gen_ai.request.model",)),
     Field("response_model", "text", ("gen_ai.response.model",)),
-    Field("response_id", "text", ("gen_ai.response.id",)),
-    Field("conversation_id", "text", ("gen_ai.conversation.id", "session.id")),
-    Field("user_id", "text", ("user.id", "enduser.id")),
+    Field("response_id", "id", ("gen_ai.response.id",)),
+    Field("conversation_id", "id", ("gen_ai.conversation.id", "session.id")),
+    Field("user_id", "id", ("user.id", "enduser.id")),
     Field("tool_name", "text", ("gen_ai.tool.name",)),
     Field("agent_name", "text", ("gen_ai.agent.name",)),
     Field("experiment_id", "text", ("spanledger.experiment.id",)),

@@ -33,6 +33,14 @@ class NotFound(SpanledgerError):
     title = "Not found"
 
 
+class TooLarge(SpanledgerError):
+    """What was sent is larger than a setting allows, and will be the next time."""
+
+    http_status = 413
+    grpc_code = "RESOURCE_EXHAUSTED"
+    title = "Too large"
+
+
 class Unauthenticated(SpanledgerError):
     """No key, or a wrong one."""
 

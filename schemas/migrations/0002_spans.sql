@@ -93,6 +93,7 @@ CREATE TABLE IF NOT EXISTS spans
     price_version LowCardinality(String),
 
     received_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    attributes_cut Array(LowCardinality(String)) COMMENT 'keys of attributes whose values were longer than the limit',
 
     input_messages String ALIAS if(mapContains(content_json, 'gen_ai.input.messages'), content_json['gen_ai.input.messages'], content_string['gen_ai.input.messages']),
     output_messages String ALIAS if(mapContains(content_json, 'gen_ai.output.messages'), content_json['gen_ai.output.messages'], content_string['gen_ai.output.messages']),
@@ -106,4 +107,7 @@ ORDER BY (project, toStartOfHour(start_time), trace_id, span_id, start_time)
 -- A wide part is some 300 files here, and creating them for every insert took a quarter of all processor
 -- time: what an insert writes stays in one file. What merges make of it is wide, for only wide parts are
 -- merged column by column, which takes half of the time of row by row.
-SETTINGS min_bytes_for_wide_part = 67108864, vertical_merge_algorithm_min_rows_to_activate = 8192;
+-- Merging fewer than ten parts at once rewrites every row half again as often; a day that is over becomes one part.
+SETTINGS min_bytes_for_wide_part = 67108864, vertical_merge_algorithm_min_rows_to_activate = 8192,
+    min_parts_to_merge_at_once = 10,
+    min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;

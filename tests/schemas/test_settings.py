@@ -17,6 +17,7 @@ def _no_settings_of_ours(monkeypatch):
 def test_without_any_setting_everything_listens_on_loopback_only():
     settings = read_settings()
     assert settings.grpc_listen == "127.0.0.1:4317"
+    assert settings.otlp_http_listen == "127.0.0.1:4318"
     assert settings.api_listen == "127.0.0.1:8000"
     assert settings.api_key is None
     assert settings.max_request_bytes == 64 * 1024 * 1024
@@ -42,6 +43,14 @@ def test_settings_of_other_programs_and_unknown_ones_are_no_error(monkeypatch):
         ("grpc_listen", "127.0.0.1:http"),
         ("grpc_listen", "127.0.0.1:65536"),
         ("api_listen", "127.0.0.1:-1"),
+        ("otlp_http_listen", "4318"),
+        ("otlp_http_origins", "app.example.org"),
+        ("otlp_http_origins", "https://app.example.org/"),
+        ("otlp_http_origins", "https://App.example.org"),
+        ("otlp_http_origins", "null"),
+        ("otlp_http_body_timeout_s", "0"),
+        ("otlp_http_decoders", "0"),
+        ("tls_certificate", ""),
         ("max_request_bytes", "64MiB"),
         ("max_request_bytes", "10"),
         ("batch_spans", "0"),
@@ -59,6 +68,24 @@ def test_a_wrong_value_is_named_with_its_setting_and_what_it_was(name, value):
     assert f"SPANLEDGER_{name.upper()}={value!r}" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("https://a.example", ("https://a.example",)),
+        (
+            " http://localhost:3000 ,https://[::1]:8443,",
+            ("http://localhost:3000", "https://[::1]:8443"),
+        ),
+        ("*", ("*",)),
+        ("", ()),
+    ],
+)
+def test_origins_are_separated_by_commas(monkeypatch, given, origins):
+    monkeypatch.setenv("SPANLEDGER_OTLP_HTTP_ORIGINS", given)
+    assert read_settings().otlp_http_origins == origins
+    assert read_settings(otlp_http_origins=given).otlp_http_origins == origins
+
+
 def test_every_wrong_value_is_named_at_once():
     with pytest.raises(Misconfigured) as refused:
         read_settings(batch_spans="many", log_level="loud")
@@ -66,7 +93,7 @@ def test_every_wrong_value_is_named_at_once():
     assert "SPANLEDGER_LOG_LEVEL" in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["grpc_listen", "api_listen"])
+@pytest.mark.parametrize("name", ["grpc_listen", "otlp_http_listen", "api_listen"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.168.1.5:1", "example.org:1"])
 def test_beyond_loopback_a_key_is_needed(name, address):
     with pytest.raises(Misconfigured, match="set SPANLEDGER_API_KEY"):
@@ -77,7 +104,7 @@ def test_beyond_loopback_a_key_is_needed(name, address):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
 def test_on_loopback_no_key_is_needed(address):
-    assert read_settings(grpc_listen=address, api_listen=address)
+    assert read_settings(grpc_listen=address, otlp_http_listen=address, api_listen=address)
 
 
 def test_an_empty_key_is_no_key():

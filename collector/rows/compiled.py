@@ -1,0 +1,103 @@
+"""How the functions of this package are compiled, and where the result is kept between processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+
+def _cache_folder() -> Path:
+    """A folder for this very source: numba itself would not see that a function called by another changed."""
+    here = Path(__file__).parent
+    source = hashlib.sha256(numba.__version__.encode())
+    for file in sorted(here.glob("*.py")):
+        source.update(file.read_bytes())
+    name = source.hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    for folder in (here / "__pycache__", home / "spanledger", Path(tempfile.gettempdir()) / "spanledger"):
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder / name, os.W_OK):
+            return folder / name
+    return Path(tempfile.mkdtemp(prefix="spanledger-"))
+
+
+numba.config.CACHE_DIR = str(_cache_folder())
+
+
+# The types of what the functions take and give. What is only read may be given as writable, too.
+INT, UINT, FLAG, DOUBLE, NOTHING = types.int64, types.uint64, types.boolean, types.float64, types.void
+DATA = types.Array(types.uint8, 1, "C", readonly=True)
+BYTES = types.Array(types.uint8, 1, "C")
+INTS, TABLE, CUBE = (types.Array(types.int64, dimensions, "C") for dimensions in (1, 2, 3))
+
+
+Compiled = TypeVar("Compiled", bound=Callable[..., Any])
+
+
+def compiled(returns: Any, *takes: Any, inline: bool = False) -> Callable[[Compiled], Compiled]:
+    """Compile a function for these types, once: what it is called with is converted to them.
+
+    `inline`: put its code in the place of each call; for what is small and runs for every few bytes.
+    """
+    decorate: Callable[[Compiled], Compiled] = numba.njit(
+        returns(*takes),
+        nogil=True,
+        cache=True,
+        error_model="numpy",
+        forceinline=inline,
+        # No reference counts: half of the time went into those of the arrays. So nothing is allocated inside.
+        _nrt=False,
+    )
+    return decorate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def load64(_typing: Any, data: Any, at: Any) -> Any:
+    """Eight bytes of an array from position `at`, as an integer, whatever the alignment."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address = builder.gep(array.data, [arguments[1]])
+        loaded = builder.load(builder.bitcast(address, ir.IntType(64).as_pointer()))
+        loaded.align = 1
+        return loaded
+
+    return numba.int64(data, numba.intp), code
+
+
+# Of the C library: bytes from one address to another; a double as text of so many digits; text as a double.
+copy_bytes = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
+double_text = types.ExternalFunction("gcvt", types.intp(types.float64, types.int32, types.intp))
+text_double = types.ExternalFunction("strtod", types.float64(types.intp, types.intp))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_double(_typing: Any, bits: Any) -> Any:
+    """The double that these 64 bits are."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return numba.float64(numba.int64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_bits(_typing: Any, number: Any) -> Any:
+    """The 64 bits of a double."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return numba.int64(numba.float64), code

@@ -1,0 +1,60 @@
+"""The tables that requests are stored in: what each is made of, in one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from spanledger.collector.price_list import PriceList
+from spanledger.collector.rows import logs, requests, scan, spans
+from spanledger.collector.rows.block import Column, SpanColumns
+from spanledger.collector.rows.log_columns import LogColumns
+from spanledger.collector.rows.memory import Memory
+from spanledger.schemas.dialects import FIELDS, Field
+
+
+class Table(NamedTuple):
+    """A table, and how requests become its rows.
+
+    `items`: what its rows are to a person. `request`: the message that holds them. `what`: the same, for the
+    compiled functions. `faults`: why an item cannot be stored, by number from 1; the last one is that of
+    values that nest too deep. `fields`: what of an item's attributes is looked up. `cells` and
+    `string_columns`: how many there are. `columns`: from what the compiled functions left to columns.
+    """
+
+    name: str
+    items: str
+    request: str
+    what: int
+    faults: tuple[str, ...]
+    fields: tuple[Field, ...]
+    cells: int
+    string_columns: int
+    columns: Callable[[Memory, int, PriceList], list[Column]]
+
+
+SPANS = Table(
+    name="spans",
+    items="spans",
+    request="ExportTraceServiceRequest",
+    what=requests.SPANS,
+    faults=scan.FAULTS,
+    fields=FIELDS,
+    cells=spans.FIELD_CELLS + 2 * len(FIELDS),
+    string_columns=spans.FIELD_COLUMNS + len(FIELDS),
+    columns=lambda m, rows, prices: SpanColumns(m, rows, prices).all(),
+)
+
+LOGS = Table(
+    name="logs",
+    items="log records",
+    request="ExportLogsServiceRequest",
+    what=requests.LOGS,
+    faults=logs.FAULTS,
+    fields=logs.FIELDS,
+    cells=logs.CELLS,
+    string_columns=logs.COLUMNS,
+    columns=lambda m, rows, _: LogColumns(m, rows).all(),
+)
+
+TABLES = {table.name: table for table in (SPANS, LOGS)}

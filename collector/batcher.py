@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spanledger.collector.metrics import Metrics
+from spanledger.collector.rows.block import Block, Request
 from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 from spanledger.schemas.settings import Settings
 
@@ -25,22 +26,22 @@ _log = logging.getLogger("spanledger.collector")
 
 
 class Inserts(Protocol):
-    """What the batcher needs of a store: commit all envelopes or none, else BadData or Busy."""
+    """What the batcher needs of a store: commit all requests or none, else BadData or Busy."""
 
-    def insert(self, envelopes: list[bytes]) -> None: ...
+    def insert(self, requests: Sequence[Request]) -> Block: ...
 
     def close(self) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    envelope: bytes
-    spans: int
+    request: Request
+    size: int
     answer: asyncio.Future[None]
 
 
 class Batcher:
-    """Takes envelopes, inserts them together, answers each. Lives in one event loop.
+    """Takes requests, inserts them together, answers each. Lives in one event loop.
 
     One worker a store, each with a thread of its own, as a store is not for two threads at once.
     """
@@ -60,29 +61,40 @@ class Batcher:
     def start(self) -> None:
         self._workers = [asyncio.create_task(self._work(store)) for store in self._stores]
 
-    async def submit(self, envelope: bytes, spans: int) -> None:
-        """Return when the envelope is committed.
+    async def submit(self, request: Request) -> None:
+        """Return when the request is committed.
 
         Raises BadData where the database refuses these very bytes, Busy where the byte budget is full,
         the database fails, or no answer came within the store timeout (it may still be stored then; a
         retry changes nothing).
         """
+        size = len(request.body)
         if self._stopping:
-            raise Busy("the collector is stopping")
-        if self._held_bytes + len(envelope) > self._settings.queue_bytes and self._held_bytes:
-            raise Busy(
+            raise self._refusal("stopping", request, "the collector is stopping")
+        if self._held_bytes + size > self._settings.queue_bytes and self._held_bytes:
+            raise self._refusal(
+                "queue_full",
+                request,
                 f"{self._held_bytes} bytes are waiting to be stored, "
-                f"the limit is {self._settings.queue_bytes}"
+                f"the limit is {self._settings.queue_bytes}",
             )
-        waiting = _Waiting(envelope, spans, asyncio.get_running_loop().create_future())
-        self._hold(len(envelope))
+        waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
+        self._hold(size)
         self._queue.append(waiting)
         self._change.set()
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
                 await waiting.answer
         except TimeoutError:
-            raise Busy(f"not stored within {self._settings.store_timeout_s:g} s") from None
+            seconds = f"{self._settings.store_timeout_s:g} s"
+            raise self._refusal("timeout", request, f"not stored within {seconds}") from None
+        except Busy:
+            self._metrics.of[request.table].refused.labels("database").inc(request.spans)
+            raise
+
+    def _refusal(self, reason: str, request: Request, text: str) -> Busy:
+        self._metrics.of[request.table].refused.labels(reason).inc(request.spans)
+        return Busy(text)
 
     async def stop(self) -> None:
         """Take no more, store what is waiting, answer everybody; bounded by the shutdown timeout."""
@@ -120,26 +132,34 @@ class Batcher:
         """Wait for company while another insert keeps the engine busy anyway, but not for longer."""
         deadline = time.monotonic() + self._settings.batch_wait_ms / 1000
         while self._inserting and (left := deadline - time.monotonic()) > 0:
-            if sum(waiting.spans for waiting in self._queue) >= self._settings.batch_spans:
+            table = self._queue[0].request.table if self._queue else ""
+            alike = (waiting.request for waiting in self._queue if waiting.request.table == table)
+            if sum(request.spans for request in alike) >= self._settings.batch_spans:
                 return
             self._change.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), left)
 
     def _take(self) -> list[_Waiting]:
+        """Take what waits longest, and more for the same table; what is for another keeps its place."""
         batch: list[_Waiting] = []
+        others: list[_Waiting] = []
         size = spans = 0
         while self._queue:
             waiting = self._queue[0]
             if waiting.answer.done():  # its caller has given up; it was never sent
                 self._settle(self._queue.popleft(), None)
                 continue
-            full = size + len(waiting.envelope) > self._settings.batch_bytes
-            if batch and (full or spans + waiting.spans > self._settings.batch_spans):
+            if batch and waiting.request.table != batch[0].request.table:
+                others.append(self._queue.popleft())
+                continue
+            full = size + waiting.size > self._settings.batch_bytes
+            if batch and (full or spans + waiting.request.spans > self._settings.batch_spans):
                 break
             batch.append(self._queue.popleft())
-            size += len(waiting.envelope)
-            spans += waiting.spans
+            size += waiting.size
+            spans += waiting.request.spans
+        self._queue.extendleft(reversed(others))
         return batch
 
     async def _insert(self, store: Inserts, batch: list[_Waiting]) -> None:
@@ -156,11 +176,12 @@ class Batcher:
                 self._settle(waiting, error)
 
     async def _try(self, store: Inserts, part: list[_Waiting]) -> SpanledgerError | None:
-        envelopes = [waiting.envelope for waiting in part]
+        requests = [waiting.request for waiting in part]
+        block: Block | None = None
         started = time.perf_counter()
         error: SpanledgerError | None = None
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, store.insert, envelopes)
+            block = await asyncio.get_running_loop().run_in_executor(self._threads, store.insert, requests)
         except SpanledgerError as raised:
             error = raised
         except Exception as raised:  # noqa: BLE001  (a worker that dies would leave its callers without an answer)
@@ -168,14 +189,19 @@ class Batcher:
             error = Busy(f"the insert failed: {type(raised).__name__}")
         self._metrics.insert_seconds.observe(time.perf_counter() - started)
         self._metrics.batches.labels("failed" if error else "stored").inc()
-        spans = sum(waiting.spans for waiting in part)
-        self._metrics.batch_spans.observe(spans)
+        spans = sum(waiting.request.spans for waiting in part)
+        counts = self._metrics.of[part[0].request.table]
+        counts.in_batch.observe(spans)
         if error is None:
-            self._metrics.stored.inc(spans)
+            counts.stored.inc(spans)
+        if block:
+            self._metrics.cut_attributes.inc(block.cut)
+            self._metrics.discarded_attributes.labels("key_length").inc(block.dropped_key_length)
+            self._metrics.discarded_attributes.labels("count").inc(block.dropped_count)
         return error
 
     def _settle(self, waiting: _Waiting, error: SpanledgerError | None) -> None:
-        self._hold(-len(waiting.envelope))
+        self._hold(-waiting.size)
         if waiting.answer.done():
             return
         if error is None:

@@ -1,54 +1,56 @@
-"""OTLP over gRPC: TraceService/Export on raw bytes, so that nothing is decoded twice."""
+"""OTLP over gRPC: Export of every signal's service on raw bytes, so that nothing is decoded twice."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from hmac import compare_digest
 from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import RetryInfo
-from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from spanledger.collector import answers
 from spanledger.collector.ingest import Ingest
+from spanledger.collector.metrics import Metrics
+from spanledger.collector.signals import SIGNALS, Signal
+from spanledger.schemas.access import needed_key, shows_key
 from spanledger.schemas.errors import Busy, Misconfigured, SpanledgerError
 from spanledger.schemas.settings import Settings
+from spanledger.schemas.tls import Tls
 
-_TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _Handler = Callable[[Any], Awaitable[Any]]
 
 
 class GrpcReceiver:
-    """A gRPC server with the OTLP trace service on settings.grpc_listen."""
+    """A gRPC server with every signal's service on settings.grpc_listen."""
 
-    def __init__(self, ingest: Ingest, settings: Settings) -> None:
+    def __init__(
+        self, ingest: Ingest, settings: Settings, metrics: Metrics, *, tls: Tls | None = None
+    ) -> None:
         self._ingest = ingest
         self._settings = settings
-        key = settings.api_key.get_secret_value() if settings.api_key else None
+        self._metrics = metrics
+        self._tls = tls
+        key = needed_key(settings)
         self._server = grpc.aio.server(
-            interceptors=[_KeyCheck(key)] if key else [],
+            interceptors=[_KeyCheck(key, metrics)] if key else [],
             options=[
                 # Counted after decompression by grpc itself, which answers RESOURCE_EXHAUSTED.
                 ("grpc.max_receive_message_length", settings.max_request_bytes),
                 ("grpc.so_reuseport", 0),
             ],
         )
-        handlers = {"Export": grpc.unary_unary_rpc_method_handler(self._export)}
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(_TRACE_SERVICE, handlers),)
-        )
+        self._server.add_generic_rpc_handlers(tuple(map(self._handler, SIGNALS)))
 
     async def start(self) -> int:
         """Listen; return the port. Raises Misconfigured where the address cannot be had."""
+        listen = self._settings.grpc_listen
         try:
-            port = self._server.add_insecure_port(self._settings.grpc_listen)
+            port = (
+                self._server.add_insecure_port(listen)
+                if self._tls is None
+                else self._server.add_secure_port(listen, _credentials(self._tls))
+            )
         except RuntimeError as error:
-            raise Misconfigured(
-                f"SPANLEDGER_GRPC_LISTEN={self._settings.grpc_listen}: cannot listen there (in use?)"
-            ) from error
+            raise Misconfigured(f"SPANLEDGER_GRPC_LISTEN={listen}: cannot listen there (in use?)") from error
         await self._server.start()
         return int(port)
 
@@ -56,59 +58,65 @@ class GrpcReceiver:
         """Take no new calls; give those under way `grace_s` seconds."""
         await self._server.stop(grace_s)
 
-    async def _export(self, body: bytes, context: Any) -> bytes:
-        try:
-            written = await self._ingest.write(body, project=self._settings.project)
-        except SpanledgerError as error:
-            await _abort(context, error)
-            raise  # abort raises; this is for the reader
-        if not written.rejected:
-            return b""  # an ExportTraceServiceResponse with partial_success unset
-        answer = ExportTraceServiceResponse()
-        answer.partial_success.rejected_spans = written.rejected
-        answer.partial_success.error_message = written.message
-        return bytes(answer.SerializeToString())
+    def _handler(self, signal: Signal) -> Any:
+        async def export(body: bytes, context: Any) -> bytes:
+            try:
+                with self._metrics.answering("grpc") as answered:
+                    written = await self._ingest.write(
+                        body, project=self._settings.project, table=signal.table
+                    )
+                    if written.rejected:
+                        answered.outcome = "partial"
+            except Exception as raised:  # noqa: BLE001  (grpc would tell the sender the text of any exception)
+                refusal = _refusal(answers.refusal(raised))
+            else:
+                return answers.encode(answers.success(signal, written), answers.PROTOBUF)
+            # grpc keeps what abort raises, and with it this frame, until the garbage collector comes by; the
+            # request must not stay as long.
+            del body
+            await context.abort(*refusal)
+            return b""  # abort raises; this is for the reader
+
+        methods = {"Export": grpc.unary_unary_rpc_method_handler(export)}
+        return grpc.method_handlers_generic_handler(signal.grpc_service, methods)
 
 
-async def _abort(context: Any, error: SpanledgerError) -> None:
-    code = grpc.StatusCode[error.grpc_code]
-    trailers: tuple[tuple[str, bytes], ...] = ()
-    if isinstance(error, Busy):
-        trailers = _retry_trailers(code, error)
-    await context.abort(code, str(error), trailing_metadata=trailers)
+def _credentials(tls: Tls) -> Any:
+    return grpc.ssl_server_credentials(
+        [(tls.key, tls.certificate)],
+        root_certificates=tls.client_ca,
+        require_client_auth=tls.client_ca is not None,
+    )
 
 
-def _retry_trailers(code: grpc.StatusCode, error: Busy) -> tuple[tuple[str, bytes], ...]:
+def _refusal(error: SpanledgerError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """An error as a call's status, words and trailers."""
+    trailers = _retry_trailers(error) if isinstance(error, Busy) else ()
+    return grpc.StatusCode[error.grpc_code], answers.short(str(error)), trailers
+
+
+def _retry_trailers(error: Busy) -> tuple[tuple[str, bytes], ...]:
     """The delay in both places: Go and Java read the status details, Python's exporter the bare RetryInfo."""
-    info = RetryInfo(retry_delay=Duration(nanos=0))
-    info.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))
-    status = Status(code=code.value[0], message=str(error))
-    detail = AnyMessage()
-    detail.Pack(info)
-    status.details.append(detail)
     return (
-        ("google.rpc.retryinfo-bin", info.SerializeToString()),
-        ("grpc-status-details-bin", status.SerializeToString()),
+        ("google.rpc.retryinfo-bin", answers.retry_info(error).SerializeToString()),
+        ("grpc-status-details-bin", answers.status(error).SerializeToString()),
     )
 
 
 class _KeyCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
     """Refuses every call without the key, before its body is read."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
+    def __init__(self, key: bytes, metrics: Metrics) -> None:
+        self._key = key
+        self._metrics = metrics
 
     async def intercept_service(self, continuation: _Handler, handler_call_details: Any) -> Any:
-        for name, value in handler_call_details.invocation_metadata:
-            if name == "authorization" and self._is_key(value):
-                return await continuation(handler_call_details)
-        return grpc.unary_unary_rpc_method_handler(_refuse)
+        metadata = handler_call_details.invocation_metadata
+        if shows_key([value.encode() for name, value in metadata if name == "authorization"], self._key):
+            return await continuation(handler_call_details)
+        return grpc.unary_unary_rpc_method_handler(self._refuse)
 
-    def _is_key(self, value: str) -> bool:
-        scheme, _, key = value.partition(" ")
-        return scheme.lower() == "bearer" and compare_digest(key.strip().encode(), self._key)
-
-
-async def _refuse(_body: bytes, context: Any) -> bytes:
-    await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a key is needed: authorization: Bearer KEY")
-    return b""
+    async def _refuse(self, _body: bytes, context: Any) -> bytes:
+        self._metrics.otlp_requests.labels("grpc", "unauthenticated").inc()
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a key is needed: authorization: Bearer KEY")
+        return b""

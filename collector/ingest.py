@@ -5,18 +5,25 @@ Every transport, and every part of the server that writes spans of its own, goes
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from spanledger.collector.batcher import Batcher
-from spanledger.collector.gate import check, explain
+from spanledger.collector.gate import AllRejected, check, explain
 from spanledger.collector.metrics import Metrics
-from spanledger.collector.store import envelope
+from spanledger.collector.replays import Replays
+from spanledger.collector.rows.block import Request
+from spanledger.collector.rows.tables import SPANS, Table
 from spanledger.schemas.errors import SpanledgerError
+from spanledger.schemas.settings import Settings
+
+_LARGE = 1 << 20  # bytes that take a millisecond to check: others must not wait for that
 
 
 class Written(NamedTuple):
-    """How many spans are stored now, how many were refused, and why in words (empty: none was)."""
+    """How many spans or log records are stored now, how many were refused, and why in words (or empty)."""
 
     stored: int
     rejected: int
@@ -26,36 +33,50 @@ class Written(NamedTuple):
 class Ingest:
     """Writes OTLP requests, given as their serialised bytes."""
 
-    def __init__(self, batcher: Batcher, metrics: Metrics) -> None:
+    def __init__(self, batcher: Batcher, settings: Settings, metrics: Metrics) -> None:
         self._batcher = batcher
         self._metrics = metrics
+        self._depth = settings.max_attribute_depth
+        self._replays: Replays[Written] = Replays(settings.replay_window_s)
 
-    async def write(self, body: bytes, *, project: str) -> Written:
-        """Store an ExportTraceServiceRequest under a project; return when it is committed and visible.
+    async def write(self, body: bytes, *, project: str, table: Table = SPANS) -> Written:
+        """Store an export request for a table under a project; return when it is committed and visible.
 
         Raises BadData where nothing of it can be stored, Busy where a later try may succeed.
         """
         try:
-            written = await self._write(body, project)
+            written, again = await self._replays.once(
+                f"{table.name} {project}", body, lambda: self._write(body, project, table)
+            )
         except SpanledgerError as error:
             self._metrics.requests.labels(error.grpc_code.lower()).inc()
             raise
+        if again:
+            self._metrics.of[table.name].replayed.inc(written.stored)
         self._metrics.requests.labels("ok" if not written.rejected else "partial").inc()
         return written
 
-    async def _write(self, body: bytes, project: str) -> Written:
-        checked = check(body)
+    async def _write(self, body: bytes, project: str, table: Table) -> Written:
+        try:
+            if len(body) > _LARGE:
+                checked = await asyncio.to_thread(check, body, self._depth, table)
+            else:
+                checked = check(body, self._depth, table)
+        except AllRejected as error:
+            self._count(table, 0, error.rejected)
+            raise
+        self._count(table, checked.spans, checked.rejected)
         rejected = checked.rejected.total()
-        self._metrics.received.inc(checked.spans + rejected)
-        for reason, count in checked.rejected.items():
-            self._metrics.rejected.labels(reason).inc(count)
         if checked.spans:
-            received_at = time.time_ns()
+            deep = table.faults[-1] in checked.rejected
             await self._batcher.submit(
-                envelope(
-                    checked.body, project=project, received_at_ns=received_at, rewritten=checked.rewritten
-                ),
-                checked.spans,
+                Request(body, project, time.time_ns(), checked.spans, deep, table.name)
             )
-        message = f"{rejected} spans rejected: {explain(checked.rejected)}" if rejected else ""
+        message = f"{rejected} {table.items} rejected: {explain(checked.rejected)}" if rejected else ""
         return Written(checked.spans, rejected, message)
+
+    def _count(self, table: Table, good: int, rejected: Counter[str]) -> None:
+        counts = self._metrics.of[table.name]
+        counts.received.inc(good + rejected.total())
+        for reason, count in rejected.items():
+            counts.rejected.labels(reason).inc(count)

@@ -1,46 +1,30 @@
-"""Writes requests into ClickHouse: frames their bytes and sends them as one insert.
-
-Nothing is decoded here. A request is put into an Envelope (schemas/otlp.proto) by writing tags and
-lengths around its bytes; ClickHouse parses the envelopes, and the views behind the table `ingest` turn
-them into rows of `spans`.
-"""
+"""Writes requests into ClickHouse: makes one block of them and inserts it, all or nothing."""
 
 from __future__ import annotations
 
 import logging
-import struct
-from importlib.resources import files
+from collections.abc import Sequence
+from typing import cast
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from spanledger.collector.price_list import PriceList
+from spanledger.collector.rows.block import Block, Blocks, Limits, Request
+from spanledger.collector.rows.tables import TABLES
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
+from spanledger.schemas.settings import Settings
 
 _log = logging.getLogger("spanledger.collector")
-_COLUMNS = ["project", "received_at", "request", "rewritten"]
 
-
-def _insert_settings(*, embedded: bool) -> dict[str, object]:
-    proto = files("spanledger.schemas").joinpath("otlp.proto")
-    # A schema sent as text is cached in a file, by the embedded engine in the working directory; a server
-    # has no other way to get it.
-    schema = ("file", str(proto)) if embedded else ("string", proto.read_text())
-    return {
-        "format_schema_source": schema[0],
-        "format_schema": schema[1],
-        "format_schema_message_name": "Envelope",
-        "input_format_protobuf_oneof_presence": 1,
-        # The answer to the sender means "committed": the insert must not be queued behind our back.
-        "async_insert": 0,
-        # Merging duplicates while inserting costs more than the rest of the write; reads use FINAL anyway.
-        "optimize_on_insert": 0,
-        # A replayed backlog may span many days.
-        "max_partitions_per_insert_block": 0,
-        # Time spent on analysing the views, of which every insert pays all.
-        "optimize_and_compare_chain": 0,
-        "query_plan_merge_expressions": 0,
-    }
-
+INSERT_SETTINGS = {
+    # The answer to the sender means "committed": the insert must not be queued behind our back.
+    "async_insert": 0,
+    # Merging duplicates while inserting costs more than the rest of the write; reads use FINAL anyway.
+    "optimize_on_insert": 0,
+    # A replayed backlog may span many days.
+    "max_partitions_per_insert_block": 0,
+}
 
 # ClickHouse error codes that say something about the data, not about the server.
 _DATA_ERRORS = frozenset(
@@ -48,50 +32,42 @@ _DATA_ERRORS = frozenset(
         6,  # CANNOT_PARSE_TEXT
         27,  # CANNOT_PARSE_INPUT_ASSERTION_FAILED
         33,  # CANNOT_READ_ALL_DATA
-        36,  # BAD_ARGUMENTS, which its protobuf reader says too
+        36,  # BAD_ARGUMENTS
         69,  # ARGUMENT_OUT_OF_BOUND
+        117,  # INCORRECT_DATA
         131,  # TOO_LARGE_STRING_SIZE
         321,  # VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
         407,  # DECIMAL_OVERFLOW
-        434,  # CANNOT_PARSE_PROTOBUF_SCHEMA and what the reader says of corrupt messages
-        436,  # PROTOBUF_BAD_CAST
-        444,  # UNKNOWN_PROTOBUF_FORMAT
     }
 )
 
 
-def envelope(request: bytes, *, project: str, received_at_ns: int, rewritten: bool = False) -> bytes:
-    """The request as one length-prefixed Envelope; envelopes concatenate into one insert."""
-    name = project.encode()
-    head = b"\x0a" + _varint(len(name)) + name + b"\x11" + struct.pack("<Q", received_at_ns)
-    if rewritten:
-        head += b"\x20\x01"
-    head += b"\x1a" + _varint(len(request))
-    return _varint(len(head) + len(request)) + head + request
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 class Store:
-    """Inserts envelopes through a client of its own; not for two threads at once."""
+    """Inserts requests through a client of its own; not for two threads at once."""
 
-    def __init__(self, target: Target, *, timeout_s: float = 5.0) -> None:
+    def __init__(self, target: Target, settings: Settings) -> None:
+        timeout_s = settings.store_timeout_s
         self._client = connect(target.with_timeouts(connect_s=timeout_s, answer_s=timeout_s))
-        self._settings = _insert_settings(embedded=target.embedded)
+        limits = Limits(
+            settings.max_attribute_value_bytes,
+            settings.max_attributes,
+            settings.max_attribute_key_length,
+            settings.max_attribute_depth,
+        )
+        prices = PriceList(self._client, target.database)
+        self._blocks = {name: Blocks(table, limits, prices) for name, table in TABLES.items()}
 
-    def insert(self, envelopes: list[bytes]) -> None:
-        """Commit all envelopes or none. BadData: some of their bytes; Busy: the database."""
+    def insert(self, requests: Sequence[Request]) -> Block:
+        """Commit all requests, which are for one table, or none.
+
+        BadData: some of their bytes; Busy: the database.
+        """
+        table = requests[0].table
         try:
-            self._client.raw_insert(
-                "ingest", _COLUMNS, b"".join(envelopes), settings=self._settings, fmt="Protobuf"
-            )
+            block = self._blocks[table].make(requests)
+            # Both of its backends take any buffer, though it says bytes only.
+            data = cast("bytes", block.data)
+            self._client.raw_insert(table, insert_block=data, settings=INSERT_SETTINGS, fmt="Native")
         except ClickHouseError as error:
             # Its text names files, addresses and statements: for the log, not for whoever sent the data.
             _log.warning("an insert failed: %.500s", error)
@@ -100,6 +76,7 @@ class Store:
                     f"ClickHouse cannot read this request ({getattr(error, 'name', None)})"
                 ) from error
             raise Busy("the database does not take the insert") from error
+        return block
 
     def close(self) -> None:
         self._client.close()

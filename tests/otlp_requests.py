@@ -13,6 +13,20 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 SECOND = 1_000_000_000
+# Keys that mean something to somebody: a template, a shell, SQL, JavaScript, Python.
+HOSTILE_KEYS = [
+    "",
+    "__proto__",
+    "__class__",
+    "a.b.__init__",
+    "{0.__class__}",
+    "'; DROP TABLE spans --",
+    "k\x00nul",
+    'quote"back\\slash`tick',
+    "{x:String}",
+    "%27 %s ${x}",
+    "\U0001f600 \u202e",
+]
 
 
 def span(trace_id: bytes | None = None, attributes: Mapping[str, Any] | None = None, **fields: Any) -> Span:
@@ -100,6 +114,17 @@ def nested_arrays(depth: int) -> bytes:
     for _ in range(depth):
         body = field(5, field(1, body))
     return body
+
+
+def with_invalid_utf8() -> dict[str, bytes]:
+    """A span's bytes by the place in which they have bytes that are no text."""
+    whole, bad = span().SerializeToString(), b"\xff\xfe"
+    return {
+        "name": whole + field(5, bad),
+        "status": whole + field(15, field(2, bad)),
+        "key": whole + field(9, field(1, bad)),
+        "value": whole + field(9, field(1, b"k") + field(2, field(1, bad))),
+    }
 
 
 def field(number: int, content: bytes) -> bytes:

@@ -27,13 +27,18 @@ class Answer(NamedTuple):
     def delays(self) -> list[float]:
         """The seconds to wait, from the bare trailer and from the status details, in that order."""
         bare = self.trailers.get("google.rpc.retryinfo-bin")
-        found = [RetryInfo.FromString(bare)] if isinstance(bare, bytes) else []
+        found = [_seconds(RetryInfo.FromString(bare))] if isinstance(bare, bytes) else []
         details = self.trailers.get("grpc-status-details-bin")
-        for detail in Status.FromString(details).details if isinstance(details, bytes) else ():
-            info = RetryInfo()
-            if detail.Unpack(info):
-                found.append(info)
-        return [info.retry_delay.ToMilliseconds() / 1000 for info in found]
+        return found + (_delays(Status.FromString(details)) if isinstance(details, bytes) else [])
+
+
+def _delays(status: Status) -> list[float]:
+    infos = [RetryInfo() for _ in status.details]
+    return [_seconds(info) for info, detail in zip(infos, status.details, strict=True) if detail.Unpack(info)]
+
+
+def _seconds(info: RetryInfo) -> float:
+    return info.retry_delay.ToMilliseconds() / 1000
 
 
 class Sender:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from spanledger.collector.batcher import Batcher
 from spanledger.collector.metrics import Metrics
+from spanledger.collector.rows.block import Block, Request
 from spanledger.schemas.errors import BadData, Busy
 from spanledger.schemas.settings import Settings
 
@@ -23,37 +24,38 @@ class Sink:
         self.closed = False
         self.running = threading.Lock()
 
-    def insert(self, envelopes: list[bytes]) -> None:
+    def insert(self, requests: Sequence[Request]) -> Block:
         assert self.running.acquire(blocking=False), "one store was used by two threads at once"
         try:
-            self.take(envelopes)
+            self.take([request.body for request in requests])
         finally:
             self.running.release()
+        return Block(b"", sum(request.spans for request in requests), 0, 0, 0)
 
-    def take(self, envelopes: list[bytes]) -> None:
-        self.inserts.append(envelopes)
+    def take(self, bodies: list[bytes]) -> None:
+        self.inserts.append(bodies)
 
     def close(self) -> None:
         self.closed = True
 
     @property
     def kept(self) -> list[bytes]:
-        return [envelope for insert in self.inserts for envelope in insert]
+        return [body for insert in self.inserts for body in insert]
 
 
 class Failing(Sink):
-    """Raises for every insert that holds one of the given envelopes; all or nothing, as a database is."""
+    """Raises for every insert that holds one of the given bodies; all or nothing, as a database is."""
 
     def __init__(self, error: Exception, *culprits: bytes) -> None:
         super().__init__()
         self.error, self.culprits = error, set(culprits)
         self.tries = 0
 
-    def take(self, envelopes: list[bytes]) -> None:
+    def take(self, bodies: list[bytes]) -> None:
         self.tries += 1
-        if not self.culprits or self.culprits & set(envelopes):
+        if not self.culprits or self.culprits & set(bodies):
             raise self.error
-        super().take(envelopes)
+        super().take(bodies)
 
 
 class Gated(Sink):
@@ -64,10 +66,10 @@ class Gated(Sink):
         self.entered = threading.Event()
         self.gate = threading.Event()
 
-    def take(self, envelopes: list[bytes]) -> None:
+    def take(self, bodies: list[bytes]) -> None:
         self.entered.set()
         assert self.gate.wait(20)
-        super().take(envelopes)
+        super().take(bodies)
 
 
 def running(work: Callable, *stores: Sink, **settings) -> list:
@@ -87,9 +89,15 @@ def running(work: Callable, *stores: Sink, **settings) -> list:
     return asyncio.run(main())
 
 
-async def outcomes(batcher: Batcher, *envelopes: bytes, spans: int = 1) -> list[Exception | None]:
+def sent(body: bytes, spans: int = 1) -> Request:
+    """A request as the gate lets it through; a batcher looks at nothing but its sizes."""
+    return Request(body, "tests", 1, spans)
+
+
+async def outcomes(batcher: Batcher, *bodies: bytes, spans: int = 1) -> list[Exception | None]:
     """Submit all at once: None where it was stored, else the error."""
-    return await asyncio.gather(*(batcher.submit(e, spans) for e in envelopes), return_exceptions=True)
+    submitted = (batcher.submit(sent(body, spans)) for body in bodies)
+    return await asyncio.gather(*submitted, return_exceptions=True)
 
 
 async def entered(store: Gated) -> None:
@@ -103,7 +111,7 @@ def test_a_request_is_stored_when_its_answer_comes():
     sink = Sink()
 
     async def work(batcher):
-        await batcher.submit(b"one", 1)
+        await batcher.submit(sent(b"one"))
         return list(sink.kept)
 
     assert running(work, sink) == [b"one"]
@@ -113,7 +121,7 @@ def test_requests_that_come_while_an_insert_runs_are_stored_by_one_insert_in_the
     sink = Gated()
 
     async def work(batcher):
-        first = asyncio.create_task(batcher.submit(b"0", 1))
+        first = asyncio.create_task(batcher.submit(sent(b"0")))
         await entered(sink)
         others = asyncio.create_task(outcomes(batcher, *(b"%d" % n for n in range(1, 50))))
         await asyncio.sleep(0)
@@ -148,7 +156,7 @@ def test_every_store_has_its_share_and_none_is_used_twice_at_once():
     sinks = [Gated(), Gated()]
 
     async def work(batcher):
-        tasks = [asyncio.create_task(batcher.submit(b"%d" % n, 1)) for n in range(2)]
+        tasks = [asyncio.create_task(batcher.submit(sent(b"%d" % n))) for n in range(2)]
         for sink in sinks:
             await entered(sink)
             sink.gate.set()
@@ -210,7 +218,7 @@ def test_where_the_byte_budget_is_full_new_requests_are_busy_at_once_and_the_oth
     sink = Gated()
 
     async def work(batcher):
-        held = [asyncio.create_task(batcher.submit(b"%d" % n + b"x" * 511, 1)) for n in range(4)]
+        held = [asyncio.create_task(batcher.submit(sent(b"%d" % n + b"x" * 511))) for n in range(4)]
         await entered(sink)
         refused = await outcomes(batcher, *(b"x" * 512 for _ in range(100)))
         sink.gate.set()
@@ -242,9 +250,9 @@ def test_what_was_given_up_before_its_insert_is_never_inserted_and_frees_its_byt
     sink = Gated()
 
     async def work(batcher):
-        first = asyncio.create_task(batcher.submit(b"first", 1))
+        first = asyncio.create_task(batcher.submit(sent(b"first")))
         await entered(sink)
-        given_up = asyncio.create_task(batcher.submit(b"x" * 1500, 1))
+        given_up = asyncio.create_task(batcher.submit(sent(b"x" * 1500)))
         await asyncio.sleep(0.05)
         given_up.cancel()
         sink.gate.set()
@@ -275,7 +283,7 @@ def test_a_stop_stores_what_is_waiting_answers_everybody_and_closes_the_stores()
     sink = Gated()
 
     async def work(batcher):
-        waiting = [asyncio.create_task(batcher.submit(b"%d" % n, 1)) for n in range(10)]
+        waiting = [asyncio.create_task(batcher.submit(sent(b"%d" % n))) for n in range(10)]
         await entered(sink)
         stopping = asyncio.create_task(batcher.stop())
         await asyncio.sleep(0.05)
@@ -295,7 +303,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_store_that_hangs():
     sink = Gated()
 
     async def work(batcher):
-        waiting = [asyncio.create_task(batcher.submit(b"%d" % n, 1)) for n in range(10)]
+        waiting = [asyncio.create_task(batcher.submit(sent(b"%d" % n))) for n in range(10)]
         await entered(sink)
         await batcher.stop()
         async with asyncio.timeout(5):

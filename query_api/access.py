@@ -1,21 +1,20 @@
 """Access: who may ask. Closed unless opened, for every route that exists or will exist.
 
 With a key, every request but the two health checks must carry it. Without one, only programs on this
-machine are meant to ask; a web page that they show must not, so the Host that was asked for has to be a
-name of this machine (a page can point a name of its own at 127.0.0.1, but not send another Host).
+machine are meant to ask; a web page that they show must not (schemas/access.py).
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from spanledger.query_api.problems import problem
+from spanledger.schemas.access import CHALLENGE, NEEDS_KEY, OwnHosts, needed_key, shows_key
 from spanledger.schemas.errors import Unauthenticated
-from spanledger.schemas.settings import Settings, is_loopback, split_listen
+from spanledger.schemas.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -25,48 +24,30 @@ class Access:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._key = None if settings.api_key is None else settings.api_key.get_secret_value().encode()
+        self._key = needed_key(settings)
         self._any_host = settings.insecure
-        self._listen_host = split_listen(settings.api_listen)[0].lower()
+        self._own_hosts = OwnHosts(settings.api_listen)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif self._key is not None:
-            await self._with_key(scope, receive, send)
-        elif self._any_host or all(map(self._is_ours, _header(scope, b"host"))):
+            await self._with_key(self._key, scope, receive, send)
+        elif self._any_host or all(map(self._own_hosts.has, _header(scope, b"host"))):
             await self._app(scope, receive, send)
         else:
             await _refused(scope, 403, "Forbidden", "This Host is not served here")(scope, receive, send)
 
-    async def _with_key(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in OPEN_PATHS or self._has_key(scope):
+    async def _with_key(self, key: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in OPEN_PATHS or shows_key(_header(scope, b"authorization"), key):
             await self._app(scope, receive, send)
             return
-        detail = "This needs the header `Authorization: Bearer KEY` with the right key"
-        headers = {"WWW-Authenticate": 'Bearer realm="spanledger"'}
-        await _refused(scope, 401, Unauthenticated.title, detail, headers)(scope, receive, send)
-
-    def _has_key(self, scope: Scope) -> bool:
-        sent = _header(scope, b"authorization")
-        scheme, _, key = sent[0].partition(b" ") if len(sent) == 1 else (b"", b"", b"")
-        right = hmac.compare_digest(key, self._key or b"")
-        # An empty key opens nothing, even where an empty one was set.
-        return right and scheme.lower() == b"bearer" and bool(self._key)
-
-    def _is_ours(self, header: bytes) -> bool:
-        host = _without_port(header.decode("latin-1")).lower()
-        return host == self._listen_host or is_loopback(host)
+        headers = {"WWW-Authenticate": CHALLENGE}
+        await _refused(scope, 401, Unauthenticated.title, NEEDS_KEY, headers)(scope, receive, send)
 
 
 def _header(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key.lower() == name]
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
 
 
 def _refused(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -10,32 +11,44 @@ from typing import Annotated, Any
 from clickhouse_connect.driver.client import Client
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from spanledger.query_api.access import Access, PlainHeaders
 from spanledger.query_api.cursors import encode_cursor
+from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
 from spanledger.query_api.parameters import ALLOWED, ALLOWED_IN_PATH, NoParameters, TraceId, TraceParameters
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import Readers
 from spanledger.query_api.spans import trace_json
+from spanledger.query_api.status import read_state
+from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.traces import list_traces
-from spanledger.schemas.api import Health, Problem, TracePage, TraceSummary, TraceTree
+from spanledger.schemas.api import Health, LedgerState, Problem, TracePage, TraceSummary, TraceTree
 from spanledger.schemas.database import Target
+from spanledger.schemas.errors import Busy
 from spanledger.schemas.settings import Settings
 
 _READY_S = 5.0
+_STATUS_S = 10.0
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
 
 
 def create_app(
-    target: Target, settings: Settings, registry: CollectorRegistry, *, queries: bool = True
+    target: Target,
+    settings: Settings,
+    registry: CollectorRegistry,
+    *,
+    queries: bool = True,
+    ready: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
     The database need not be there when the application starts. It must not be forked after that.
     Without `queries` only health and metrics are answered, for a collector that runs alone.
+    `ready`: whether the process wants work, which GET /readyz asks before it asks the database.
     """
 
     @asynccontextmanager
@@ -46,6 +59,7 @@ def create_app(
         try:
             yield
         finally:
+            app.state.storage.close()
             app.state.readers.close()
             app.state.probe.close()
 
@@ -59,15 +73,20 @@ def create_app(
         responses=_PROBLEMS,
     )
     app.state.project = settings.project
+    app.state.embedded = target.embedded
     app.state.registry = registry
+    app.state.ready = ready
+    app.state.storage = StorageGauges(registry)
     app.include_router(_service)
     if queries:
         app.include_router(_traces, prefix="/api/v1")
+    app.state.templates = templates_of(app.routes)
     install_problems(app, ALLOWED, ALLOWED_IN_PATH)
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)
     app.add_middleware(Failures)
+    app.add_middleware(Measured, metrics=HttpMetrics(registry))
     app.add_middleware(PlainHeaders)
     return app
 
@@ -104,7 +123,9 @@ async def healthz() -> Health:
 
 @_service.get("/readyz", summary="Does the database answer", response_model=Health)
 async def readyz(request: Request) -> Health:
-    """503 where the database does not answer."""
+    """503 where the database does not answer, and while the server starts or stops."""
+    if not request.app.state.ready():
+        raise Busy("The server starts or stops")
     readers: Readers = request.app.state.probe
     await readers.run(_touch, deadline_s=_READY_S)
     return Health(status="ready")
@@ -115,9 +136,25 @@ def _touch(client: Client) -> None:
 
 
 @_service.get("/metrics", summary="Counters in the text format of Prometheus", response_class=Response)
-def metrics(request: Request) -> Response:
-    return Response(
-        generate_latest(request.app.state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+async def metrics(request: Request) -> Response:
+    state = request.app.state
+    await state.storage.refresh(state.probe)
+    text = await run_in_threadpool(generate_latest, state.registry)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@_service.get(
+    "/api/v1/status",
+    summary="Versions, migrations, prices, room, and what came last",
+    response_model=LedgerState,
+    dependencies=[Depends(_no_parameters)],
+)
+async def status(request: Request) -> LedgerState:
+    """For who runs the ledger: `spanledger doctor` asks this of one that is running."""
+    app = request.app
+    database = await app.state.probe.run(read_state, deadline_s=_STATUS_S)
+    return LedgerState(
+        version=version("spanledger"), pid=os.getpid(), embedded=app.state.embedded, database=database
     )
 
 

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spanledger.query_api.metrics import route_template
 from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 
 MEDIA_TYPE = "application/problem+json"
@@ -117,7 +118,7 @@ class Failures:
             await self._app(scope, receive, watched)
         except Exception:
             error_id = uuid4().hex
-            _log.exception("error %s in %s %s", error_id, scope["method"], scope["path"])
+            _log.exception("error %s in %s", error_id, route_template(scope))
             if started:
                 raise
             detail = "Something went wrong here, not with the request. The log has it under this id."

@@ -30,7 +30,7 @@ SELECT
     content_string, content_json,
     resource_attributes, resource_schema_url, resource_dropped_attributes_count,
     scope_attributes, scope_schema_url, scope_dropped_attributes_count,
-    dropped_attributes_count, dropped_events_count, dropped_links_count,
+    dropped_attributes_count, dropped_events_count, dropped_links_count, attributes_cut,
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times,
     events.name AS event_names,
     events.attributes AS event_attributes,
@@ -85,6 +85,7 @@ _AS_STORED = (
     "dropped_attributes_count",
     "dropped_events_count",
     "dropped_links_count",
+    "attributes_cut",
 )
 _TOKENS = (
     "cache_read_tokens",

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         from spanledger.server.run import main as run
 
         return run(arguments[1:])
-    parser, serve = build_parser()
+    parser, takes_settings = build_parser()
     if not arguments or arguments[0].startswith("-"):
         parser.parse_args(arguments)
         parser.print_help()
@@ -31,18 +31,21 @@ def main(argv: list[str] | None = None) -> int:
             "pip install 'spanledger[server]'\n"
         )
         return 2
-    commands.add_settings(serve)
+    for with_settings in takes_settings:
+        commands.add_settings(with_settings)
     return commands.execute(parser.parse_args(arguments))
 
 
-def build_parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The parser of all commands, and the one of `serve`, to which the settings are added."""
+def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParser]]:
+    """The parser of all commands, and those of the commands to which the settings are added as flags."""
     parser = argparse.ArgumentParser(prog="spanledger", description="A ledger of every LLM call.")
     parser.add_argument("--version", action="version", version=f"spanledger {version('spanledger')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help="run a program with its LLM calls recorded, its code unchanged")
     serve = commands.add_parser("serve", help="run the collector and the query API")
     serve.add_argument("--only", choices=("collector", "api"), help="one of them (needs a ClickHouse server)")
+    doctor = commands.add_parser("doctor", help="look for what is wrong with this ledger, and say what to do")
+    doctor.add_argument("--json", action="store_true", help="print what was found as JSON")
     commands.add_parser("settings", help="list the settings with their defaults and meanings")
     demo = commands.add_parser("demo", help="run an example application and show the tree of its calls")
     demo.add_argument(
@@ -59,7 +62,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     )
     stub.add_argument("--host", default="127.0.0.1")
     stub.add_argument("--port", type=int, default=8399)
-    return parser, serve
+    return parser, [serve, doctor]
 
 
 if __name__ == "__main__":

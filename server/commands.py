@@ -38,16 +38,26 @@ def _serve(chosen: argparse.Namespace) -> int:
     from spanledger.server.logs import configure_logs
     from spanledger.server.serve import serve
 
-    flags = {
+    settings = read_settings(**_flags(chosen))
+    configure_logs(settings.log_level, settings.log_format)
+    asyncio.run(serve(settings, chosen.only))
+    _leave_hanging_threads()
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from spanledger.server.doctor import doctor
+
+    return doctor(_flags(chosen), as_json=chosen.json)
+
+
+def _flags(chosen: argparse.Namespace) -> dict[str, str]:
+    """The settings that were given as flags."""
+    return {
         name.removeprefix("setting_"): value
         for name, value in vars(chosen).items()
         if name.startswith("setting_") and value is not None
     }
-    settings = read_settings(**flags)
-    configure_logs(settings.log_level)
-    asyncio.run(serve(settings, chosen.only))
-    _leave_hanging_threads()
-    return 0
 
 
 def _leave_hanging_threads() -> None:
@@ -93,8 +103,9 @@ def _tree(chosen: argparse.Namespace) -> int:
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
-    host, port = split_listen(read_settings().api_listen)
-    return f"http://{host}:{port}"
+    settings = read_settings()
+    host, port = split_listen(settings.api_listen)
+    return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
 
 
 def _api_key() -> str | None:
@@ -111,6 +122,7 @@ def _stub_provider(chosen: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "serve": _serve,
+    "doctor": _doctor,
     "settings": _settings,
     "demo": _demo,
     "traces": _traces,

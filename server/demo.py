@@ -61,7 +61,8 @@ def running_server(database: Path) -> Iterator[tuple[Api, str]]:
     """A server process on free ports: its API, and its OTLP endpoint; stopped at the end."""
     log_path = database.with_suffix(".log")
     command = [sys.executable, "-m", "spanledger.server.cli", "serve", "--database", f"chdb://{database}"]
-    command += ["--grpc-listen", "127.0.0.1:0", "--api-listen", "127.0.0.1:0"]
+    for listen in ("--grpc-listen", "--otlp-http-listen", "--api-listen"):
+        command += [listen, "127.0.0.1:0"]
     # A setting of the caller's must not reach this server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SPANLEDGER_")}
     with log_path.open("w") as log, subprocess.Popen(command, stderr=log, env=environment) as server:  # noqa: S603
@@ -69,7 +70,7 @@ def running_server(database: Path) -> Iterator[tuple[Api, str]]:
             ports = _wait_for_ports(server, log_path)
             yield (
                 Api(f"http://127.0.0.1:{ports['answering queries']}"),
-                f"http://127.0.0.1:{ports['receiving']}",
+                f"http://127.0.0.1:{ports['receiving OTLP over gRPC']}",
             )
         finally:
             server.terminate()
@@ -81,10 +82,7 @@ def _wait_for_ports(server: subprocess.Popen[bytes], log_path: Path) -> dict[str
     while time.monotonic() < deadline:
         text = log_path.read_text()
         if '"ready"' in text:
-            return {
-                event: port
-                for port, event in re.findall(r'"port": (\d+), "event": "(receiving|answering queries)', text)
-            }
+            return {event: port for port, event in re.findall(r'"port": (\d+), "event": "([^"]*)"', text)}
         if server.poll() is not None:
             raise SpanledgerError(f"the server did not start:\n{text}")
         time.sleep(0.05)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
+import shutil
 import signal
 import socket
+import ssl
+import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry, ProcessCollector
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
 from spanledger.collector.batcher import Batcher
 from spanledger.collector.grpc_receiver import GrpcReceiver
+from spanledger.collector.http_receiver import HttpReceiver
 from spanledger.collector.ingest import Ingest
 from spanledger.collector.metrics import Metrics
 from spanledger.collector.store import Store
@@ -23,6 +32,8 @@ from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.errors import Misconfigured
 from spanledger.schemas.prices import load_prices
 from spanledger.schemas.settings import Settings, split_listen
+from spanledger.schemas.tls import Tls, read_tls
+from spanledger.server.log_errors import in_words
 
 Part = Literal["collector", "api"]
 log = structlog.get_logger()
@@ -31,59 +42,116 @@ log = structlog.get_logger()
 def prepare_database(settings: Settings) -> Target:
     """Bring the tables and the price list up to date; raises Misconfigured or Busy where that fails."""
     target = parse_target(settings.database)
-    for name in migrate(target):
-        log.info("migration applied", name=name)
-    client = connect(target)
     try:
-        if load_prices(client):
-            log.info("prices loaded")
-    finally:
-        client.close()
+        for name in migrate(target):
+            log.info("migration applied", name=name)
+        client = connect(target)
+        try:
+            if load_prices(client):
+                log.info("prices loaded")
+        finally:
+            client.close()
+    except ClickHouseError as error:
+        raise Misconfigured(
+            f"{target} cannot be brought up to date: {in_words(error)} (`spanledger doctor` tells more)"
+        ) from error
+    if target.embedded:
+        _spool_in(Path(target.path) / "spool")
     return target
+
+
+def _spool_in(folder: Path) -> None:
+    """Keep what is handed to the embedded engine, as files, with the database and not in a shared folder.
+
+    What a process that was killed left there is removed: the folder is held by this one.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = str(folder)
+
+
+def registry_of_the_process() -> CollectorRegistry:
+    """A registry with what every process shows: its build, and what it uses of the machine."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    build = Info("spanledger_build", "The versions of spanledger and of Python.", registry=registry)
+    build.info({"version": version("spanledger"), "python": platform.python_version()})
+    return registry
 
 
 async def serve(settings: Settings, only: Part | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    Then: no new work, what is waiting is stored and answered, and the process ends within the shutdown
-    timeout. Raises Misconfigured where an address or the database cannot be had.
+    Then: not ready any more, no new work, what is waiting is stored and answered, and the process ends
+    within the shutdown timeout. Raises Misconfigured where an address, the database or the certificate
+    cannot be had.
     """
     if only and parse_target(settings.database).embedded:
         raise Misconfigured(
             f"--only {only} needs a ClickHouse server (SPANLEDGER_DATABASE=clickhouse://...): an embedded "
             "database belongs to one process, so collector and API share it"
         )
+    tls = read_tls(settings)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     target = await asyncio.to_thread(prepare_database, settings)
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    registry = registry_of_the_process()
+    phase = _Phase(settings.shutdown_timeout_s)
     async with contextlib.AsyncExitStack() as parts:
-        if only != "api":
-            await parts.enter_async_context(_collector(target, settings, registry))
+        # What is entered last ends first: health and metrics are answered until the collector is done.
         queries = only != "collector"
-        await parts.enter_async_context(_http(target, settings, registry, queries=queries))
+        await parts.enter_async_context(_http(target, settings, registry, phase, queries=queries))
+        if only != "api":
+            await parts.enter_async_context(_collector(target, settings, registry, tls, phase))
+        phase.begin()
         log.info("ready", database=str(target))
         await stop.wait()
+        phase.end()
         log.info("stopping")
     log.info("stopped")
 
 
+class _Phase:
+    """Whether the server is ready; and once it is told to stop, how long it may still take."""
+
+    def __init__(self, stop_s: float) -> None:
+        self._stop_s = stop_s
+        self._end_at = 0.0
+        self.ready = False
+
+    def begin(self) -> None:
+        self.ready = True
+
+    def end(self) -> None:
+        self.ready = False
+        self._end_at = time.monotonic() + self._stop_s * 0.9  # the interpreter's own end takes the rest
+
+    def left_s(self) -> float:
+        return max(0.1, self._end_at - time.monotonic())
+
+
 @contextlib.asynccontextmanager
-async def _collector(target: Target, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
+async def _collector(
+    target: Target, settings: Settings, registry: CollectorRegistry, tls: Tls | None, phase: _Phase
+) -> AsyncIterator[None]:
     metrics = Metrics(registry)
-    stores = [Store(target, timeout_s=settings.store_timeout_s) for _ in range(settings.insert_workers)]
+    stores = [Store(target, settings) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
-    receiver = GrpcReceiver(Ingest(batcher, metrics), settings)
+    ingest = Ingest(batcher, settings, metrics)
+    over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls)
+    over_http = HttpReceiver(ingest, settings, metrics, tls=tls)
     batcher.start()
     try:
-        port = await receiver.start()
+        port = await over_grpc.start()
         log.info("receiving OTLP over gRPC", listen=settings.grpc_listen, port=port)
+        port = await over_http.start()
+        log.info("receiving OTLP over HTTP", listen=settings.otlp_http_listen, port=port)
         yield
     finally:
-        # The receiver refuses new calls at once and waits for those under way, which the batcher answers.
-        await asyncio.gather(receiver.stop(settings.shutdown_timeout_s), batcher.stop())
+        # The receivers refuse new calls at once and wait for those under way, which the batcher answers.
+        grace_s = phase.left_s() * 0.9
+        await asyncio.gather(over_grpc.stop(grace_s), over_http.stop(grace_s), batcher.stop())
 
 
 class _HttpServer(uvicorn.Server):
@@ -96,25 +164,31 @@ class _HttpServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _http(
-    target: Target, settings: Settings, registry: CollectorRegistry, *, queries: bool
+    target: Target, settings: Settings, registry: CollectorRegistry, phase: _Phase, *, queries: bool
 ) -> AsyncIterator[None]:
     listener = _bind(settings.api_listen)
     config = uvicorn.Config(
-        create_app(target, settings, registry, queries=queries),
+        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready),
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.shutdown_timeout_s),
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=settings.tls_client_ca,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.tls_client_ca else ssl.CERT_NONE,
     )
     server = _HttpServer(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
     log.info(
-        "answering queries" if queries else "answering health checks", url=f"http://{host}:{port}", port=port
+        "answering queries" if queries else "answering health checks",
+        url=f"{'https' if config.is_ssl else 'http'}://{host}:{port}",
+        port=port,
     )
     try:
         yield
     finally:
+        config.timeout_graceful_shutdown = phase.left_s()  # type: ignore[assignment]  # it takes parts of a second
         server.should_exit = True
         await task
 

@@ -17,7 +17,7 @@ def document(idle_api):
 
 def test_every_operation_says_what_it_is_and_what_an_error_is(document):
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 5
+    assert len(operations) == 6
     for operation in operations:
         assert operation["summary"]
         assert set(operation["responses"]) == {"200", "default"}
@@ -54,3 +54,10 @@ def test_metrics_shows_the_registry_that_was_given(target):
 def test_health_asks_nobody_and_readiness_the_database(idle_api):
     assert idle_api.get("/healthz").json() == {"status": "ok"}
     assert idle_api.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_server_that_starts_or_stops_is_alive_and_not_ready(target):
+    app = create_app(target, Settings(), CollectorRegistry(), ready=lambda: False)
+    with TestClient(app, base_url="http://localhost") as api:
+        assert api.get("/healthz").status_code == 200
+        assert api.get("/readyz").status_code == 503

@@ -15,7 +15,7 @@ from spanledger.server.cli import main
 def test_without_a_command_the_commands_are_listed(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for command in ("run", "serve", "settings", "demo", "traces", "tree", "stub-provider"):
+    for command in ("run", "serve", "doctor", "settings", "demo", "traces", "tree", "stub-provider"):
         assert command in shown
 
 

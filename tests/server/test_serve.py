@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
+import httpx
+import pytest
+from certificates import make_certificates
+from otlp_requests import request, span
+from processes import running_ledger
+
+from spanledger.server.cli import main
 from spanledger.server.serve import _bind
 
 
@@ -14,3 +22,46 @@ def test_whoever_was_told_that_the_api_is_ready_can_connect():
         socket.create_connection(listener.getsockname(), timeout=1).close()
     finally:
         listener.close()
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return make_certificates(tmp_path)
+
+
+@pytest.mark.slow
+def test_with_certificates_all_ports_speak_tls_and_ask_clients_for_theirs(tmp_path, certificates):
+    settings = certificates.settings(mutual=True)
+    with running_ledger(tmp_path, f"chdb://{tmp_path / 'database'}", **settings) as ledger:
+        port = {part: f"https://localhost:{number}" for part, number in ledger.ports.items()}
+        trusting = ssl.create_default_context(cafile=certificates.ca)
+        with httpx.Client(verify=trusting, trust_env=False) as stranger:
+            for part in ("otlp_http", "api"):
+                with pytest.raises(httpx.TransportError):
+                    stranger.get(port[part])
+        showing = ssl.create_default_context(cafile=certificates.ca)
+        showing.load_cert_chain(*certificates.client)
+        sent = span()
+        with httpx.Client(verify=showing, trust_env=False, timeout=30) as client:
+            stored = client.post(
+                f"{port['otlp_http']}/v1/traces",
+                content=request(sent).SerializeToString(),
+                headers={"content-type": "application/x-protobuf"},
+            )
+            assert stored.status_code == 200
+            tree = client.get(f"{port['api']}/api/v1/traces/{sent.trace_id.hex()}")
+            assert tree.json()["span_count"] == 1
+        assert f'"url": "https://127.0.0.1:{ledger.ports["api"]}"' in ledger.log.read_text()
+        assert ledger.stop() == 0
+
+
+def test_a_certificate_that_cannot_be_read_ends_the_server_before_it_begins(
+    tmp_path, certificates, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    certificate, key = map(str, certificates.server)
+    assert main(["serve", "--tls-certificate", certificate]) == 2
+    assert "SPANLEDGER_TLS_KEY is not" in capsys.readouterr().err
+    assert main(["serve", "--tls-certificate", certificate, "--tls-key", f"{key}.no"]) == 2
+    assert f"SPANLEDGER_TLS_KEY={key}.no: cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "spanledger-data").exists()

@@ -1,119 +1,116 @@
-"""`make bench`: spans a second acknowledged through gRPC, beside the same rows inserted as Arrow.
+"""`make bench`: what the ledger takes in, beside what its engine can do, and where the time goes.
 
-The two are measured in turn, several times, because other work may share the machine; the medians and
-their ratio are what to quote. Acknowledged means committed and visible.
+Every measurement has a server of its own on an empty embedded database. An acknowledged span is committed
+and visible; after each run all of them are looked up by their ids.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import statistics
-import subprocess
+import json
 import sys
-import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.load import Measured, send
-from bench.requests import SPANS
-from spanledger.server.demo import running_server
+from bench.machine import facts
+from bench.report import sheets, wrong
+from bench.runs import Figures, Run, ceilings, stages
+from bench.sender import Load, add_load, chosen_load
+from bench.workload import Workload, add_workload, chosen_workload
+from spanledger.schemas.settings import Settings
 
-# The same rows as a prepared Arrow table, two writers, with the engine's setting optimize_on_insert.
-ENGINE = {"Arrow, the engine's defaults": 1, "Arrow, our insert settings": 0}
+_PARTS = ("load", "ceiling", "compare", "stages")
+_QUICK = {"spans": 131_072, "compared_spans": 65_536, "lone_requests": 50}
+_QUICK_EFFORT = {"inserts": 1, "merged_inserts": 4, "lone": 10}
+_NESTED_SHARE = 0.01
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    quick = "--quick" in sys.argv
+    defaults = _QUICK if quick else {}
     parser.add_argument(
-        "--spans", type=int, default=262_144, help="spans in a measurement (default: %(default)s)"
+        "--quick", action="store_true", help="a fraction of everything, for a first impression"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (default: %(default)s)")
-    parser.add_argument("--connections", type=int, default=8, help="gRPC connections (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, help="leave out the other parts")
     parser.add_argument(
-        "--in-flight", type=int, default=8, help="unanswered requests on each (default: %(default)s)"
+        "--compared-spans",
+        type=int,
+        default=defaults.get("compared_spans", 400_000),
+        help="spans in each run that is compared with another (default: %(default)s)",
     )
+    parser.add_argument(
+        "--lone-requests",
+        type=int,
+        default=defaults.get("lone_requests", 300),
+        help="requests of one span, on the idle server after the load (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the server, like insert_workers=4",
+    )
+    add_load(parser)
+    add_workload(parser, **{name: value for name, value in defaults.items() if name == "spans"})
     chosen = parser.parse_args()
-    console = Console(width=100)
-    requests = max(chosen.spans // SPANS, 1)
-    ours: list[Round] = []
-    engine: dict[str, list[float]] = {what: [] for what in ENGINE}
-    for number in range(1, chosen.rounds + 1):
-        ours.append(grpc_round(chosen.connections, chosen.in_flight, requests))
-        rates = []
-        for what, optimize_on_insert in ENGINE.items():
-            engine[what].append(arrow_round(requests * SPANS, optimize_on_insert))
-            rates.append(f"{engine[what][-1]:,.0f}")
-        spans = f"{ours[-1].measured.spans_per_second:,.0f}"
-        console.print(f"round {number}: gRPC {spans} spans/s, Arrow {' and '.join(rates)} rows/s")
-    few = grpc_round(chosen.connections, 1, max(requests // 4, 1))
-    alone = grpc_round(1, 1, 20)
-    console.print(report(ours, engine, few, alone, chosen))
+    console = Console(width=max(Console().width, 136))
+    workload = chosen_workload(parser, chosen)
+    results: Figures = {}
+    for results in measured(chosen, workload, say=lambda what: console.print(f"[dim]{what} ...[/dim]")):
+        # After each part: a later one that fails takes nothing with it.
+        if chosen.json:
+            chosen.json.write_text(json.dumps(results) + "\n")
+    for sheet in sheets(results):
+        console.print(sheet.as_table())
+    if problems := wrong(results):
+        sys.exit("; ".join(problems))
 
 
-class Round(NamedTuple):
-    """One measurement, and what it took of the server: processor time a million spans, memory at its end."""
-
-    measured: Measured
-    cpu_s: float
-    resident_bytes: float
-
-
-def grpc_round(connections: int, in_flight: int, requests: int) -> Round:
-    """A fresh server and database each time, so that no round pays for the merges of another."""
-    with (
-        tempfile.TemporaryDirectory(prefix="spanledger-bench-") as folder,
-        running_server(Path(folder) / "database") as (api, otlp),
-    ):
-        address = otlp.removeprefix("http://")
-        asyncio.run(send(address, connections=1, in_flight=1, requests=4))  # the engine starts its threads
-        cpu_before = api.metric("process_cpu_seconds_total")
-        measured = asyncio.run(send(address, connections=connections, in_flight=in_flight, requests=requests))
-        cpu = api.metric("process_cpu_seconds_total") - cpu_before
-        resident = api.metric("process_resident_memory_bytes")
-        stored = api.metric("spanledger_spans_stored_total")
-    if stored != (requests + 4) * SPANS:
-        raise RuntimeError(f"{stored} spans are stored, {(requests + 4) * SPANS} were acknowledged")
-    return Round(measured, cpu / (requests * SPANS) * 1e6, resident)
-
-
-def arrow_round(spans: int, optimize_on_insert: int) -> float:
-    command = [sys.executable, "-m", "bench.arrow", str(spans), str(optimize_on_insert)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def measured(chosen: argparse.Namespace, workload: Workload, say: Callable[[str], None]) -> Iterator[Figures]:
+    """All results so far, after each part."""
+    load = chosen_load(chosen)
+    settings = dict(setting.split("=", 1) for setting in chosen.setting)
+    results: Figures = {"machine": facts(), "settings": settings, "quick": chosen.quick}
+    if "load" in chosen.only:
+        say(f"{workload.stored_spans:,} spans over {load.protocol}, then lone requests")
+        results["load"] = Run(workload, load, settings, lone=chosen.lone_requests, whole=True).measure()
+        yield results
+    if "ceiling" in chosen.only:
+        writers = int(settings.get("insert_workers", Settings.model_fields["insert_workers"].default))
+        say(f"the same rows made beforehand, {writers} writers")
+        results["ceilings"] = ceilings(workload, writers)
+        yield results
+    if "compare" in chosen.only:
+        few = replace(workload, spans=chosen.compared_spans)
+        runs = _compared(few, load)
+        results["compared"] = []
+        for name, one, how in runs[:3] if chosen.quick else runs:
+            say(f"{one.stored_spans:,} spans over {name}")
+            results["compared"].append({"name": name} | Run(one, how, settings).measure())
+            yield results
+    if "stages" in chosen.only:
+        say("each stage alone")
+        results["stages"] = stages(**(_QUICK_EFFORT if chosen.quick else {}))
+        yield results
 
 
-def report(
-    ours: list[Round], engine: dict[str, list[float]], few: Round, alone: Round, chosen: argparse.Namespace
-) -> Table:
-    table = Table(title=f"{os.cpu_count()} cores, {SPANS}-span requests; medians of {chosen.rounds} rounds")
-    for heading in ("what", "spans/s", "answer p50", "p99", "CPU s/M spans", "memory"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    middle = sorted(ours)[len(ours) // 2]
-    rate = middle.measured.spans_per_second
-    table.add_row(
-        f"gRPC, {chosen.connections} connections, {chosen.in_flight} in flight each", *_cells(middle)
-    )
-    table.add_row(f"gRPC, {chosen.connections} connections, 1 in flight each", *_cells(few))
-    table.add_row("gRPC, 1 connection, 1 in flight", *_cells(alone))
-    for what, rates in engine.items():
-        median = statistics.median(rates)
-        table.add_row(f"{what}; ours is {rate / median:.2f} of it", f"{median:,.0f}", "", "", "", "")
-    return table
-
-
-def _cells(result: Round) -> tuple[str, ...]:
-    measured = result.measured
-    return (
-        f"{measured.spans_per_second:,.0f}",
-        f"{measured.median_s * 1000:,.0f} ms",
-        f"{measured.p99_s * 1000:,.0f} ms",
-        f"{result.cpu_s:.1f}",
-        f"{result.resident_bytes / 2**20:,.0f} MiB",
-    )
+def _compared(workload: Workload, load: Load) -> list[tuple[str, Workload, Load]]:
+    """What is set beside each other. Flat spans over gRPC come first and last: a machine's speed drifts."""
+    flat, nested = replace(workload, nested=0.0), replace(workload, nested=_NESTED_SHARE)
+    grpc = load._replace(protocol="grpc")
+    return [
+        ("grpc", flat, grpc),
+        ("http-protobuf", flat, load._replace(protocol="http-protobuf")),
+        ("grpc, 1 % nested", nested, grpc),
+        ("http-json", flat, load._replace(protocol="http-json")),
+        ("grpc, again", flat, grpc),
+    ]
 
 
 if __name__ == "__main__":

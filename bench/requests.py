@@ -1,24 +1,22 @@
-"""The load: OTLP requests of 512 spans of about 1.4 kB, each span with 20 attributes."""
+"""OTLP requests of a workload, made cheaply: the texts are serialised once, ids and times are stamped in."""
 
 from __future__ import annotations
 
-import os
-import random
-import time
-from collections.abc import Iterator
-from typing import Any
+import base64
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, NamedTuple
 
+import numpy as np
+from google.protobuf.json_format import MessageToDict
+from numpy.typing import NDArray
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-SPANS = 512
-_SPANS_IN_TRACE = 8
-_MODELS = {
-    "gpt-4o-mini": "openai",
-    "gpt-4o": "openai",
-    "gpt-5": "openai",
-    "claude-sonnet-4-5": "anthropic",
-    "gemini-2.5-pro": "gcp.gemini",
-}
+from bench.ids import Bytes, Counters, Ids
+from bench.traces import Made, any_value, make_traces
+from bench.workload import SPANS_IN_TRACE, Workload
+
 _RESOURCE = {
     "service.name": "bench",
     "service.version": "1.4.2",
@@ -29,82 +27,173 @@ _RESOURCE = {
     "telemetry.sdk.name": "opentelemetry",
     "telemetry.sdk.version": "1.45.1",
 }
-_MARK = b"\xf0spanld\xf1"  # the first half of every trace id in a template
+# Traces begin one after another as if 75,000 spans came in a second.
+_NS_BETWEEN_TRACES = SPANS_IN_TRACE * 10**9 // 75_000
+
+Times = NDArray[np.uint64]
 
 
-def fresh_requests(count: int, *, seed: int = 0) -> Iterator[bytes]:
-    """`count` serialised requests, none of whose spans was ever sent before."""
-    templates = [_template(seed + n) for n in range(8)]
-    for n in range(count):
-        yield templates[n % len(templates)].replace(_MARK, os.urandom(8))
+class Requests:
+    """The requests of a workload: `requests[n]` is the n-th one's body, the same whenever it is asked for.
+
+    No two of them share a span.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self._size = workload.spans_per_request
+        self._ids = Ids(workload.seed)
+        spans = list(chain.from_iterable(make_traces(workload)))
+        self._templates = [
+            self._template(first, spans[first : first + self._size])
+            for first in range(0, workload.cycle, self._size)
+        ]
+
+    def __len__(self) -> int:
+        return self.workload.requests
+
+    def __iter__(self) -> Iterator[bytes]:
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, number: int) -> bytes:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        template = self._templates[number % len(self._templates)]
+        counters = np.arange(number * self._size, (number + 1) * self._size, dtype=np.uint64)
+        body = template.body.copy()
+        body[template.places] = self._stamp(counters, template).encoded(self.workload.encoding)
+        return body.tobytes()
+
+    def _stamp(self, counters: Counters, template: _Template) -> _Stamp:
+        traces = counters // np.uint64(SPANS_IN_TRACE)
+        began = traces * np.uint64(_NS_BETWEEN_TRACES) + np.uint64(self.workload.start_time_ns)
+        parents = traces[template.children] * np.uint64(SPANS_IN_TRACE) + template.parents
+        return _Stamp(
+            self._ids.traces(counters),
+            self._ids.spans(counters),
+            self._ids.spans(parents),
+            began + template.starts,
+            began + template.ends,
+        )
+
+    def _template(self, first: int, made: list[Made]) -> _Template:
+        """The request that these spans would make as the first of their cycle, and where its ids stand."""
+        counters = np.arange(first, first + len(made), dtype=np.uint64)
+        children = [n for n, span in enumerate(made) if span.parent is not None]
+        template = _Template(
+            children=np.array(children, dtype=np.intp),
+            parents=np.array([made[n].parent for n in children], dtype=np.uint64),
+            starts=np.array([span.start_ns for span in made], dtype=np.uint64),
+            ends=np.array([span.end_ns for span in made], dtype=np.uint64),
+        )
+        stamp = self._stamp(counters, template)
+        encoding = self.workload.encoding
+        message = _message(made, stamp, children)
+        body = message.SerializeToString() if encoding == "protobuf" else _json(message)
+        return template._replace(
+            body=np.frombuffer(body, dtype=np.uint8), places=_find(body, stamp, children, encoding)
+        )
 
 
-def _template(seed: int) -> bytes:
-    chance = random.Random(seed)
-    words = [
-        "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10))) for _ in range(4000)
-    ]
+class _Template(NamedTuple):
+    """A serialised request, and where in it the bytes of a stamp go.
+
+    `children`: the spans that have a parent; `parents`: its position in the trace. Times count from the
+    start of the trace.
+    """
+
+    children: NDArray[np.intp]
+    parents: Counters
+    starts: Times
+    ends: Times
+    body: Bytes = np.empty(0, dtype=np.uint8)
+    places: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+
+
+class _Stamp(NamedTuple):
+    """What tells a request from others made of the same template. A parent for the children only."""
+
+    traces: Bytes
+    spans: Bytes
+    parents: Bytes
+    starts: Times
+    ends: Times
+
+    def encoded(self, encoding: str) -> Bytes:
+        """All fields one after the other, each with all of its spans."""
+        write = _BINARY if encoding == "protobuf" else _TEXT
+        return np.concatenate([write[value.dtype](value).ravel() for value in self])
+
+
+def _hex(ids: Bytes) -> Bytes:
+    return np.frombuffer(ids.tobytes().hex().encode(), dtype=np.uint8).reshape(len(ids), -1)
+
+
+def _decimal(times: Times) -> Bytes:
+    return times.astype("S19").view(np.uint8).reshape(-1, 19)
+
+
+def _little_endian(times: Times) -> Bytes:
+    return times.astype("<u8").view(np.uint8).reshape(-1, 8)
+
+
+# How values are written, one a row: ids (bytes) and times.
+_Writers = dict[np.dtype[Any], Callable[[Any], Bytes]]
+_BINARY: _Writers = {np.dtype(np.uint8): lambda ids: ids, np.dtype(np.uint64): _little_endian}
+_TEXT: _Writers = {np.dtype(np.uint8): _hex, np.dtype(np.uint64): _decimal}
+
+
+def _find(body: bytes, stamp: _Stamp, children: list[int], encoding: str) -> NDArray[np.intp]:
+    """The place of every byte of `stamp.encoded`, for a body that was made with this stamp."""
+    write = _BINARY if encoding == "protobuf" else _TEXT
+    traces, spans, parents, starts, ends = (write[value.dtype](value) for value in stamp)
+    row_of_child = {n: row for row, n in enumerate(children)}
+    places: tuple[list[int], ...] = ([], [], [], [], [])
+    at = 0
+    for n in range(len(spans)):
+        wanted = [(0, traces[n]), (1, spans[n]), (3, starts[n]), (4, ends[n])]
+        if n in row_of_child:
+            wanted.insert(2, (2, parents[row_of_child[n]]))
+        for field, value in wanted:
+            at = body.index(value.tobytes(), at)
+            places[field].append(at)
+            at += len(value)
+    return np.concatenate(
+        [
+            (np.array(found, dtype=np.intp)[:, None] + np.arange(value.shape[1])).ravel()
+            for found, value in zip(places, (traces, spans, parents, starts, ends), strict=True)
+        ]
+    )
+
+
+def _message(made: list[Made], stamp: _Stamp, children: list[int]) -> ExportTraceServiceRequest:
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     for key, value in _RESOURCE.items():
-        _set(resource_spans.resource, key, value)
+        any_value(resource_spans.resource.attributes.add(key=key).value, value)
     scope_spans = resource_spans.scope_spans.add()
-    scope_spans.scope.name, scope_spans.scope.version = "spanledger.instrumentation", "0.1.0"
-    now = time.time_ns()
-    root = b""
-    for n in range(SPANS):
-        if n % _SPANS_IN_TRACE == 0:
-            trace_id, root = _MARK + chance.randbytes(8), b""
-        model = chance.choice(list(_MODELS))
-        span = scope_spans.spans.add(
-            trace_id=trace_id, span_id=chance.randbytes(8), parent_span_id=root, name=f"chat {model}", kind=3
-        )
-        root = root or span.span_id
-        span.start_time_unix_nano = now - chance.randrange(60_000_000_000)
-        span.end_time_unix_nano = span.start_time_unix_nano + chance.randrange(100_000_000, 9_000_000_000)
-        for key, value in _attributes(chance, words, model).items():
-            _set(span, key, value)
-    return request.SerializeToString()
+    scope_spans.scope.name, scope_spans.scope.version = "bench.agent", "0.1.0"
+    for n, one in enumerate(made):
+        span = scope_spans.spans.add()
+        span.CopyFrom(one.span)
+        span.trace_id, span.span_id = stamp.traces[n].tobytes(), stamp.spans[n].tobytes()
+        span.start_time_unix_nano, span.end_time_unix_nano = int(stamp.starts[n]), int(stamp.ends[n])
+    for n, parent in zip(children, stamp.parents, strict=True):
+        scope_spans.spans[n].parent_span_id = parent.tobytes()
+    return request
 
 
-def _attributes(chance: random.Random, words: list[str], model: str) -> dict[str, Any]:
-    input_tokens = chance.randint(50, 5000)
-    message = '[{{"role":"{}","parts":[{{"type":"text","content":"{}"}}]}}]'
-    return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": _MODELS[model],
-        "gen_ai.request.model": model,
-        "gen_ai.response.model": model,
-        "gen_ai.response.id": f"chatcmpl-{chance.randbytes(12).hex()}",
-        "gen_ai.response.finish_reasons": ["stop"],
-        "gen_ai.response.time_to_first_chunk": round(chance.random(), 4),
-        "gen_ai.request.temperature": 0.7,
-        "gen_ai.request.max_tokens": 512,
-        "gen_ai.request.stream": True,
-        "gen_ai.usage.input_tokens": input_tokens,
-        "gen_ai.usage.output_tokens": chance.randint(1, 800),
-        "gen_ai.usage.cache_read.input_tokens": input_tokens // 2,
-        "gen_ai.conversation.id": f"conversation-{chance.randrange(5000)}",
-        "user.id": f"user-{chance.randrange(500)}",
-        "server.address": "api.openai.com",
-        "server.port": 443,
-        "openai.api.type": "chat_completions",
-        "gen_ai.input.messages": message.format("user", " ".join(chance.choices(words, k=38))),
-        "gen_ai.output.messages": message.format("assistant", " ".join(chance.choices(words, k=30))),
-    }
+def _json(request: ExportTraceServiceRequest) -> bytes:
+    """As OTLP has it: unlike protobuf's own JSON with ids in hex and enums as numbers."""
+    whole = MessageToDict(request, use_integers_for_enums=True)
+    for resource_spans in whole["resourceSpans"]:
+        for scope_spans in resource_spans["scopeSpans"]:
+            scope_spans["spans"] = [_json_span(span) for span in scope_spans["spans"]]
+    return json.dumps(whole, separators=(",", ":")).encode()
 
 
-def _set(holder: Any, key: str, value: Any) -> None:
-    target = holder.attributes.add(key=key).value
-    match value:
-        case bool():
-            target.bool_value = value
-        case int():
-            target.int_value = value
-        case float():
-            target.double_value = value
-        case list():
-            for item in value:
-                target.array_value.values.add().string_value = item
-        case _:
-            target.string_value = value
+def _json_span(span: dict[str, Any]) -> dict[str, Any]:
+    for key in ("traceId", "spanId", "parentSpanId"):
+        if key in span:
+            span[key] = base64.b64decode(span[key]).hex()
+    return span

@@ -4,6 +4,10 @@ Run as `python tests/clickhouse_server.py --path FOLDER [--port N] [--user U --p
 `listening on PORT` once it answers. Every request has a connection of its own, as a real server gives each
 its own settings and database. Not here, as spanledger does not ask for it: sessions, progress headers,
 external tables, compression of answers.
+
+It can be told to fail, with the body of `PUT /trouble`: `{"status": 500, "code": 241, "done": false}` and
+every insert is answered with that, undone, or else done all the same; without a code, as a proxy would
+answer in its place. `{}` ends it.
 """
 
 from __future__ import annotations
@@ -18,14 +22,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chdb
 import lz4.frame
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -174,28 +178,36 @@ def _plain(body: bytes, encoding: str) -> bytes:
 
 
 def create_app(engine: Engine, user: str, password: str) -> Starlette:
+    trouble: dict[str, Any] = {}
+
     async def ping(_request: Request) -> Response:
+        return PlainTextResponse("Ok.\n")
+
+    async def make_trouble(request: Request) -> Response:
+        trouble.clear()
+        trouble.update(await request.json())
         return PlainTextResponse("Ok.\n")
 
     async def execute(request: Request) -> Response:
         if _login(request) != (user, password):
             return _failure(f"Code: 516. DB::Exception: {_login(request)[0]}: Authentication failed.")
-        body = _plain(await request.body(), request.headers.get("Content-Encoding", ""))
+        try:
+            sent = await request.body()
+        except ClientDisconnect:  # as happens where this process was halted for a while
+            return Response(status_code=499)
+        body = _plain(sent, request.headers.get("Content-Encoding", ""))
         query = dict(request.query_params)
         if request.headers.get("Content-Type", "").startswith("multipart/form-data"):
             query |= {name: str(value) for name, value in (await request.form()).items()}
             body = b""
-        try:
-            answer = await run_in_threadpool(engine.execute, _asked(query, body))
-        except (chdb.ChdbError, RuntimeError, ValueError) as error:
-            return _failure(str(error))
-        headers = {"X-ClickHouse-Summary": json.dumps(answer.summary), "X-ClickHouse-Timezone": "UTC"}
-        if answer.format:
-            headers["X-ClickHouse-Format"] = answer.format
-        return Response(answer.body, headers=headers, media_type="application/octet-stream")
+        return await _answered(engine, _asked(query, body), dict(trouble))
 
     return Starlette(
-        routes=[Route("/ping", ping), Route("/", execute, methods=["GET", "POST"])],
+        routes=[
+            Route("/ping", ping),
+            Route("/trouble", make_trouble, methods=["PUT"]),
+            Route("/", execute, methods=["GET", "POST"]),
+        ],
     )
 
 
@@ -206,6 +218,34 @@ def _login(request: Request) -> tuple[str, str]:
         return name, password
     headers = request.headers
     return headers.get("X-ClickHouse-User", "default"), headers.get("X-ClickHouse-Key", "")
+
+
+async def _answered(engine: Engine, asked: _Asked, trouble: dict[str, Any]) -> Response:
+    told = trouble if asked.data is not None else {}
+    if told and not told["done"]:
+        return _told(told)
+    try:
+        answer = await run_in_threadpool(engine.execute, asked)
+    except (chdb.ChdbError, RuntimeError, ValueError) as error:
+        return _failure(str(error))
+    if told:
+        return _told(told)
+    headers = {"X-ClickHouse-Summary": json.dumps(answer.summary), "X-ClickHouse-Timezone": "UTC"}
+    if answer.format:
+        headers["X-ClickHouse-Format"] = answer.format
+    return Response(answer.body, headers=headers, media_type="application/octet-stream")
+
+
+def _told(trouble: dict[str, Any]) -> Response:
+    """The answer that `PUT /trouble` asked for."""
+    if "code" not in trouble:
+        return PlainTextResponse("<html>not now</html>", status_code=trouble["status"])
+    code = trouble["code"]
+    return PlainTextResponse(
+        f"Code: {code}. DB::Exception: as it was told. (TOLD)",
+        status_code=trouble["status"],
+        headers={"X-ClickHouse-Exception-Code": str(code)},
+    )
 
 
 def _failure(message: str) -> Response:

@@ -10,9 +10,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanledger.collector.store import Store, envelope
+from spanledger.collector.gate import check
+from spanledger.collector.rows.block import Request
+from spanledger.collector.store import Store
 from spanledger.schemas.database import Target, connect, connect_reader, migrate, parse_target
 from spanledger.schemas.prices import load_prices
+from spanledger.schemas.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +45,7 @@ def reader(target: Target) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def store(target: Target) -> Iterator[Store]:
-    store = Store(target)
+    store = Store(target, Settings())
     yield store
     store.close()
 
@@ -59,6 +62,7 @@ def ingest(store: Store, project: str) -> Callable[[ExportTraceServiceRequest], 
 
     def put(request: ExportTraceServiceRequest) -> None:
         body = request.SerializeToString()
-        store.insert([envelope(body, project=project, received_at_ns=time.time_ns())])
+        checked = check(body, Settings().max_attribute_depth)
+        store.insert([Request(body, project, time.time_ns(), checked.spans, bool(checked.rejected))])
 
     return put

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from otlp_sender import Sender
 _TESTS = Path(__file__).parent
 _LISTENING = {
     "receiving OTLP over gRPC": "grpc",
+    "receiving OTLP over HTTP": "otlp_http",
     "answering queries": "api",
     "answering health checks": "api",
 }
@@ -47,6 +48,10 @@ class Ledger:
     def otlp(self) -> str:
         return f"http://127.0.0.1:{self.ports['grpc']}"
 
+    @property
+    def otlp_http(self) -> str:
+        return f"http://127.0.0.1:{self.ports['otlp_http']}"
+
     def ask(self, path: str, **query: Any) -> httpx.Response:
         """The API's answer."""
         url = f"http://127.0.0.1:{self.ports['api']}{path}"
@@ -57,6 +62,12 @@ class Ledger:
         answer = self.ask(path, **query)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
+
+    def metric(self, name: str) -> float:
+        """The value of a metric that has no labels."""
+        found = re.search(rf"^{name} (\S+)$", self.ask("/metrics").text, re.MULTILINE)
+        assert found, f"no metric {name}"
+        return float(found.group(1))
 
     def span_ids(self, trace_id: bytes) -> list[str]:
         """The ids of all spans in the tree of a trace; none where it is not stored."""
@@ -88,7 +99,7 @@ def walk(tree: Any) -> list[Any]:
 def serve_command(database: str, only: str | None = None, **settings: Any) -> list[str]:
     command = [sys.executable, "-m", "spanledger.server.cli", "serve", "--database", database]
     command += ["--only", only] if only else []
-    flags = {"grpc_listen": "127.0.0.1:0", "api_listen": "127.0.0.1:0"} | settings
+    flags = dict.fromkeys(("grpc_listen", "otlp_http_listen", "api_listen"), "127.0.0.1:0") | settings
     for name, value in flags.items():
         command += ["--" + name.replace("_", "-"), str(value)]
     return command
@@ -100,11 +111,13 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_ledger(folder: Path, database: str, only: str | None = None, **settings: Any) -> Iterator[Ledger]:
-    """`spanledger serve` from its readiness on; its log is in `folder`."""
+def running_ledger(
+    folder: Path, database: str, only: str | None = None, *, within: Sequence[str] = (), **settings: Any
+) -> Iterator[Ledger]:
+    """`spanledger serve` from its readiness on, its log in `folder`. `within`: a command that starts it."""
     log = folder / f"serve-{only or 'all'}-{time.monotonic_ns()}.log"
     with log.open("wb") as stderr:
-        command = serve_command(database, only, **settings)
+        command = [*within, *serve_command(database, only, **settings)]
         process = subprocess.Popen(command, stderr=stderr, env=clean_environment(), cwd=folder)
     with _ended(process):
         wait_until(lambda: '"event": "ready"' in log.read_text() or process.poll() is not None, 60)
@@ -124,6 +137,20 @@ class ClickHouse:
     @property
     def url(self) -> str:
         return f"clickhouse://default@127.0.0.1:{self.port}/spanledger"
+
+    def fail(self, status: int, code: int | None = None, *, done: bool = False) -> None:
+        """From now on every insert is answered with an error, of ClickHouse where it has a code; `done`: and
+        done all the same."""
+        trouble = {"status": status, "done": done} | ({} if code is None else {"code": code})
+        self._make_trouble(trouble)
+
+    def recover(self) -> None:
+        """The end of `fail`."""
+        self._make_trouble({})
+
+    def _make_trouble(self, trouble: dict[str, Any]) -> None:
+        url = f"http://127.0.0.1:{self.port}/trouble"
+        httpx.put(url, json=trouble, trust_env=False, timeout=10).raise_for_status()
 
     def freeze(self) -> None:
         """From now on it takes connections and answers nobody."""

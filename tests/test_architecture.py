@@ -27,6 +27,7 @@ SERVER_ONLY = {
     "fastapi",
     "google.rpc",
     "prometheus_client",
+    "psutil",
     "pydantic",
     "pydantic_settings",
     "rich",
@@ -111,7 +112,8 @@ def test_the_base_install_imports_nothing_of_the_server_part(path):
 
 def test_what_runs_in_applications_loads_no_server_part():
     """Also not by way of what it imports; instrumenting loads only what the base install has."""
-    banned = sorted(SERVER_ONLY - {"pydantic"})  # openai itself brings pydantic
+    # openai itself brings pydantic, and OpenTelemetry's SDK loads psutil where it is installed.
+    banned = sorted(SERVER_ONLY - {"pydantic", "psutil"})
     script = (
         "import sys, spanledger.instrumentation, spanledger.server.cli, spanledger.server.run\n"
         f"print([name for name in {banned!r} if name in sys.modules])\n"
@@ -134,39 +136,6 @@ def test_every_room_is_packaged_with_all_of_its_folders():
     }
     missing = [str(folder) for folder in folders if f'"spanledger.{".".join(folder.parts)}"' not in text]
     assert missing == []
-
-
-def test_the_committed_ingest_migration_is_what_its_source_makes():
-    """`python -m spanledger.schemas.ingest_sql > schemas/migrations/0003_ingest.sql` was not forgotten."""
-    from spanledger.schemas.ingest_sql import ingest_sql
-
-    assert (ROOT / "schemas/migrations/0003_ingest.sql").read_text() == ingest_sql()
-
-
-def test_the_protobuf_module_is_what_its_source_makes(tmp_path):
-    """`make proto` was not forgotten: both have the same descriptor."""
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
-    from spanledger.schemas import otlp_pb2
-
-    made = tmp_path / "descriptors"
-    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--descriptor_set_out={made}"]
-    _printed([*command, "schemas/otlp.proto"])
-    (expected,) = FileDescriptorSet.FromString(made.read_bytes()).file
-    committed = type(expected)()
-    otlp_pb2.DESCRIPTOR.CopyToProto(committed)
-    for descriptor in (expected, committed):
-        descriptor.ClearField("source_code_info")
-        for message in _all_messages(descriptor.message_type):
-            for field in message.field:
-                field.ClearField("json_name")
-    assert committed == expected
-
-
-def _all_messages(messages) -> Iterator:
-    for message in messages:
-        yield message
-        yield from _all_messages(message.nested_type)
 
 
 def _printed(command: list[str]) -> str:

@@ -112,5 +112,18 @@ def test_a_login_is_asked_for(tmp_path):
         assert refused.value.code == 516
 
 
+def test_told_to_fail_it_fails_inserts_done_or_undone_and_nothing_else_until_told_otherwise(double, client):
+    client.command("CREATE TABLE troubled (n UInt8) ENGINE = MergeTree ORDER BY n")
+    for n, (status, code, done) in enumerate([(500, 241, False), (500, 210, True), (502, None, False)]):
+        double.fail(status, code, done=done)
+        with pytest.raises(ClickHouseError) as refused:
+            client.raw_insert("troubled", ["n"], f"{n}\n".encode(), fmt="TSV")
+        assert refused.value.code == code
+        assert client.query("SELECT n FROM troubled").result_rows == [(1,)] * (n >= 1)
+    double.recover()
+    client.raw_insert("troubled", ["n"], b"3\n", fmt="TSV")
+    assert client.query("SELECT n FROM troubled ORDER BY n").result_rows == [(1,), (3,)]
+
+
 def test_it_answers_pings(double):
     assert httpx.get(f"http://127.0.0.1:{double.port}/ping", trust_env=False).text == "Ok.\n"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from spanledger.collector.metrics import Metrics
 from spanledger.instrumentation import content, setup
 from spanledger.query_api.app import create_app
 from spanledger.schemas.database import parse_target
@@ -20,6 +21,7 @@ from spanledger.schemas.settings import Settings
 from spanledger.server import run
 from spanledger.server.cli import build_parser
 from spanledger.server.commands import add_settings
+from spanledger.server.serve import registry_of_the_process
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -67,8 +69,9 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    parser, serve = build_parser()
-    add_settings(serve)
+    parser, with_settings = build_parser()
+    for command in with_settings:
+        add_settings(command)
     (choices,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
     return choices
 
@@ -176,6 +179,28 @@ def shown(default: Any) -> str:
     if default is None:
         return "empty"
     return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"
+
+
+def test_every_metric_is_documented_as_it_is():
+    """All that a process with every part registers: its name as it is scraped, type, labels and help."""
+    registry = registry_of_the_process()
+    Metrics(registry)
+    create_app(parse_target("chdb://unused"), Settings(), registry)
+    real = {}
+    for collector in registry._collector_to_names:
+        for family in collector.collect():
+            name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+            labels = getattr(collector, "_labelnames", ()) or getattr(family, "_labelnames", ())
+            if family.type == "info":
+                labels = tuple(family.samples[0].labels)
+            kind = "gauge" if family.type == "info" else family.type
+            real[name] = (kind, ", ".join(labels), family.documentation)
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    table = [cells for cells in rows(page) if cells[0].startswith(("`spanledger_", "`process_"))]
+    assert {name.strip("`"): tuple(more) for name, *more in table} == real
+    assert len(table) == len(real)
+    named = {name.removesuffix("_bucket") for name in re.findall(r"\bspanledger_[a-z_]+", page)}
+    assert named <= set(real)
 
 
 def test_every_variable_of_the_instrumentation_is_documented():

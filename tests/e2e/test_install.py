@@ -24,6 +24,7 @@ SERVER_ONLY = {
     "fastapi",
     "uvicorn",
     "prometheus-client",
+    "psutil",
     "structlog",
 }
 APP = """
@@ -108,11 +109,11 @@ def test_the_base_install_says_what_a_server_command_needs(base_install):
 
 
 def test_the_wheel_holds_the_files_that_are_no_python(wheel):
-    """Migrations, the message and the type marker are found by the installed package, not by the clone."""
+    """Migrations and the type marker are found by the installed package, not by the clone."""
     names = set(zipfile.ZipFile(wheel).namelist())
     migrations = {
         f"spanledger/schemas/migrations/{path.name}" for path in (ROOT / "schemas/migrations").glob("*.sql")
     }
     assert migrations
-    assert names >= migrations | {"spanledger/schemas/otlp.proto", "spanledger/schemas/py.typed"}
+    assert names >= migrations | {"spanledger/schemas/py.typed"}
     assert not any(name.startswith(("tests/", "bench/", "schemas/")) for name in names)

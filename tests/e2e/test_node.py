@@ -1,4 +1,4 @@
-"""Another language: the official OTLP gRPC exporter of Node.js sends, the API returns all of it, typed."""
+"""Another language: the official OTLP exporters of Node.js send, the API returns all of it, typed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ def node() -> str:
     return program
 
 
-@pytest.fixture(scope="module")
-def sent(placement, node) -> dict:
-    """What the script says that it sent."""
-    command = [node, str(NODE / "send.mjs"), placement.collector.otlp]
+@pytest.fixture(scope="module", params=["grpc", "http/protobuf", "http/protobuf gzip", "http/json"])
+def sent(request, placement, node) -> dict:
+    """What the script says that it sent, by each of the exporters."""
+    protocol, *compression = request.param.split()
+    collector = placement.collector
+    url = collector.otlp if protocol == "grpc" else f"{collector.otlp_http}/v1/traces"
+    command = [node, str(NODE / "send.mjs"), protocol, url, *compression]
     finished = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=clean_environment()
     )

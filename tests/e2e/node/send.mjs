@@ -1,8 +1,11 @@
-// Sends spans through the official OTLP gRPC exporter of Node.js; prints the trace id and what was sent.
+// Sends spans through an official OTLP exporter of Node.js; prints the trace id and what was sent.
 //
-// usage: node send.mjs http://host:port
+// usage: node send.mjs grpc http://host:port
+//        node send.mjs http/protobuf|http/json http://host:port/v1/traces [gzip]
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
+import { OTLPTraceExporter as GrpcExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
+import { OTLPTraceExporter as JsonExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { OTLPTraceExporter as ProtobufExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BasicTracerProvider, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
 
@@ -29,7 +32,9 @@ const nested = {
 };
 const bytes = new Uint8Array([0, 1, 254, 255]);
 
-const exporter = new OTLPTraceExporter({ url: process.argv[2] });
+const [protocol, url, compression] = process.argv.slice(2);
+const Exporter = { grpc: GrpcExporter, "http/protobuf": ProtobufExporter, "http/json": JsonExporter }[protocol];
+const exporter = new Exporter({ url, compression });
 const outcome = [];
 const provider = new BasicTracerProvider({
   resource: resourceFromAttributes({ "service.name": "node-app", "process.pid": 4711, "host.tags": ["blue", "green"] }),

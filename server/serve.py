@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import platform
 import shutil
 import signal
@@ -104,6 +105,9 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
         await parts.enter_async_context(_http(target, settings, registry, phase, queries=queries))
         if only != "api":
             await parts.enter_async_context(_collector(target, settings, registry, tls, phase))
+        # Modules and tables stay to the end: looking through them for garbage took 1 % of all processor time.
+        gc.collect()
+        gc.freeze()
         phase.begin()
         log.info("ready", database=str(target))
         await stop.wait()

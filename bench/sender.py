@@ -33,7 +33,7 @@ class Load(NamedTuple):
 
     protocol: ProtocolName = "grpc"
     connections: int = 8
-    in_flight: int = 8
+    in_flight: int = 12
     replays: float = 0.0
     pause_s: float = 0.0
     rate: float = 0.0

@@ -182,7 +182,12 @@ def _connect_embedded(target: Target, database: str | None) -> Client:
             interface="chdb",
             path=target.path,
             database=database or target.database,
-            chdb_options={"tmp_path": str(Path(target.path) / "tmp") + "/"},
+            chdb_options={
+                "tmp_path": str(Path(target.path) / "tmp") + "/",
+                # The engine has two threads for merges and by default four merges under way, each with
+                # memory of its own; they end no sooner for that.
+                "background_merges_mutations_concurrency_ratio": "1",
+            },
         )
     except ClickHouseError as error:
         raise Misconfigured(f"cannot open {target}: {_first_line(error)}") from error

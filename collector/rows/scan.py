@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 
 from spanledger.collector.rows.compiled import DATA, FLAG, INT, INTS, compiled
-from spanledger.collector.rows.wire import BYTES, FIXED32, FIXED64, VARINT, field, is_utf8
+from spanledger.collector.rows.wire import BYTES, FIXED32, FIXED64, VARINT, field, is_utf8, varint
 
 # What a span's own fields say, by position in the array that `span_head` fills.
 TRACE_ID, TRACE_ID_SIZE, SPAN_ID, SPAN_ID_SIZE, PARENT_ID, PARENT_ID_SIZE = range(6)
@@ -40,6 +40,9 @@ FAULTS = (
 DEPTH_FAULT = len(FAULTS)
 
 GOOD, MALFORMED, NOT_UTF8 = 0, -1, -2
+
+# The first bytes of members, as their number and wire type make them.
+_KEY_MEMBER, _VALUE_MEMBER, _TEXT_MEMBER = 1 << 3 | BYTES, 2 << 3 | BYTES, STRING << 3 | BYTES
 MAX_TIME = 0xFFFF_FFFF * 10**9  # February 2106, where the DateTime of the sorting key's hours ends
 
 
@@ -54,6 +57,11 @@ def _all_zero(data: Any, at: Any, size: Any) -> Any:
 @compiled(types.UniTuple(INT, 3), DATA, INT, INT)
 def any_value(data: Any, at: Any, end: Any) -> Any:
     """The kind of an AnyValue, its value, and its size; of several members the last counts."""
+    # Nearly all are a text and nothing else, which needs no loop.
+    if end - at >= 2 and data[at] == _TEXT_MEMBER:
+        size, first = varint(data, at + 1, end)
+        if first >= 0 and size == end - first:
+            return STRING, np.int64(first), np.int64(size)
     found, value, size = NONE, np.int64(0), np.int64(0)
     while at < end:
         number, kind, a, b, at = field(data, at, end)
@@ -75,6 +83,13 @@ def any_value(data: Any, at: Any, end: Any) -> Any:
 @compiled(types.UniTuple(INT, 4), DATA, INT, INT)
 def key_value(data: Any, at: Any, end: Any) -> Any:
     """Position and size of the key, and position and end of the value, of a KeyValue."""
+    # Nearly all are a short key, then a value, and nothing else, which needs no loop.
+    if end - at >= 4 and data[at] == _KEY_MEMBER and data[at + 1] < 128 and data[at + 1] < end - at - 3:
+        key, key_size = np.int64(at + 2), np.int64(data[at + 1])
+        if data[key + key_size] == _VALUE_MEMBER:
+            size, value = varint(data, key + key_size + 1, end)
+            if value >= 0 and size == end - value:
+                return key, key_size, np.int64(value), np.int64(end)
     key, key_size, value, value_end = np.int64(at), np.int64(0), np.int64(at), np.int64(at)
     while at < end:
         number, kind, a, b, at = field(data, at, end)
@@ -96,6 +111,10 @@ def scan_value(data: Any, at: Any, end: Any, stack: Any) -> Any:
     the kind of list). A loop, for a compiled function that calls itself cannot be kept on disk.
     """
     deep = GOOD
+    if end - at >= 2 and data[at] == _TEXT_MEMBER:
+        size, first = varint(data, at + 1, end)
+        if first >= 0 and size == end - first:
+            return GOOD if is_utf8(data, first, size) else NOT_UTF8
     top, what = 0, NONE
     while True:
         if at >= end:

@@ -276,7 +276,11 @@ def json_map(m: Any, at: Any, end: Any, number_of: Any, into: Any) -> Any:
         key = m.pairs[0, n]
         if key >= 0:
             kind, value, size = any_value(m.arena, m.pairs[1, n], m.pairs[2, n])
-            where, text_size = _limited_json(m, key, kind, value, size)
+            if into == M_EVENT and m.keys[CODE, key] >= CONTENT:
+                # Older conventions have the prompt and the answer in events of the span.
+                where, text_size = _json(m, kind, value, size)
+            else:
+                where, text_size = _limited_json(m, key, kind, value, size)
             _entry(m, into, key, where, text_size)
     return left_out
 

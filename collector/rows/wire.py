@@ -82,7 +82,7 @@ def _behind_group(data: Any, at: Any, end: Any) -> Any:
     return np.int64(at)
 
 
-@compiled(_FIELD, DATA, INT, INT)
+@compiled(_FIELD, DATA, INT, INT, inline=True)
 def field(data: Any, at: Any, end: Any) -> Any:
     """The next field: its number, its wire type, its value, its size, and the position behind it.
 

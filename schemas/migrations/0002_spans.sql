@@ -107,7 +107,8 @@ ORDER BY (project, toStartOfHour(start_time), trace_id, span_id, start_time)
 -- A wide part is some 300 files here, and creating them for every insert took a quarter of all processor
 -- time: what an insert writes stays in one file. What merges make of it is wide, for only wide parts are
 -- merged column by column, which takes half of the time of row by row.
--- Merging fewer than ten parts at once rewrites every row half again as often; a day that is over becomes one part.
+-- The more parts each merge takes, the less often a row is rewritten; a day that is over becomes one part. A merge
+-- holds a block of each of its parts in memory, so blocks are small.
 SETTINGS min_bytes_for_wide_part = 67108864, vertical_merge_algorithm_min_rows_to_activate = 8192,
-    min_parts_to_merge_at_once = 10,
+    min_parts_to_merge_at_once = 16, merge_max_block_size_bytes = 2000000,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;

@@ -130,6 +130,16 @@ def test_content_of_a_span_is_kept_whole(put_spans, reader, key, value):
     assert (row["attributes_cut"], block.cut) == ([], 0)
 
 
+@pytest.mark.parametrize("place", PLACES[1:])
+def test_content_of_an_event_is_kept_whole_and_elsewhere_it_is_a_value_like_others(put_spans, reader, place):
+    """Older conventions have prompts in events; a resource's attributes stand on all of its spans."""
+    sent = with_attributes(place, {"gen_ai.prompt": "x" * 1000})
+    block, row = limited(put_spans, reader, sent, value_bytes=16)
+    size = 1000 if place == "event" else 16
+    assert texts_in(place, row)[b"gen_ai.prompt"] == b'"%s"' % (b"x" * size)
+    assert block.cut == (place != "event")
+
+
 def test_what_is_cut_on_resource_and_scope_is_noted_on_each_of_their_spans_and_no_others(put_spans, reader):
     project = uuid4().hex
     first = request(span(name="a"), span(name="b", attributes={"own": "x" * 20}), resource={"r": "x" * 20})

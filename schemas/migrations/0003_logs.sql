@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS logs
 ENGINE = ReplacingMergeTree(received_at)
 PARTITION BY toDate(time)
 ORDER BY (project, toStartOfHour(time), trace_id, span_id, time, id)
--- Merging fewer than ten parts at once rewrites every row half again as often; a day that is over becomes one part.
+-- Merges as of the spans, see there.
 SETTINGS min_bytes_for_wide_part = 67108864, vertical_merge_algorithm_min_rows_to_activate = 8192,
-    min_parts_to_merge_at_once = 10,
+    min_parts_to_merge_at_once = 16, merge_max_block_size_bytes = 2000000,
     min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;

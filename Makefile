@@ -7,7 +7,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test faults test-fast lint format types bench bench-quick plots soak node clean
+.PHONY: help install demo serve test faults fuzz test-fast lint format types bench bench-quick plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -35,6 +35,9 @@ test: $(VENV)/.installed node  ## run all tests
 
 faults: $(VENV)/.installed  ## the fault runs alone, with 100 rounds of kill -9 (or KILL_ROUNDS=20)
 	KILL_ROUNDS=$${KILL_ROUNDS:-100} $(BIN)/pytest tests/faults
+
+fuzz: $(VENV)/.installed  ## damaged requests for ten minutes (or FUZZ_SECONDS=60), with all bounds checked
+	NUMBA_BOUNDSCHECK=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -s tests/fuzz
 
 test-fast: $(VENV)/.installed  ## run the tests that take less than a few seconds each
 	$(BIN)/pytest -m 'not slow'

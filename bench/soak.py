@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -66,34 +67,35 @@ def main() -> None:
         sys.exit(f"not met: {'; '.join(missed)}")
 
 
-def _fifth(number: int, column: int) -> Callable[[Results], float]:
-    """The most of a column of the looks in one of five equal parts of the soak, counted from 1."""
-
-    def most(results: Results) -> float:
-        looks = results["looks"]
-        whole = looks[-1][0]
-        return float(
-            max(look[column] for look in looks if (number - 1) * whole <= look[0] * 5 <= number * whole)
-        )
-
-    return most
+def _fifth(results: Results, number: int, column: int) -> list[float]:
+    """A column of the looks in one of five equal parts of the soak, counted from 1."""
+    looks = results["looks"]
+    whole = looks[-1][0]
+    return [look[column] for look in looks if (number - 1) * whole <= look[0] * 5 <= number * whole]
 
 
-def _grown(column: int) -> Callable[[Results], float]:
+def _grown(column: int, of: Callable[[list[float]], float]) -> Callable[[Results], float]:
     """How many times what the second fifth had is what the last has; the first is the start."""
-    early, late = _fifth(2, column), _fifth(5, column)
-    return lambda results: late(results) / early(results)
+    return lambda results: of(_fifth(results, 5, column)) / of(_fifth(results, 2, column))
 
 
 def _share_of_due(results: Results) -> float:
     return float(results["spans_per_second"] / results["load"]["rate"])
 
 
-_MEMORY = 2  # the column of a look
+_PARTS, _MEMORY = 1, 2  # the columns of a look
+_MOST_PARTS = 300  # of the 1,000 active parts in a partition from which the engine delays inserts
 TARGETS = (
     Target("acknowledged, of what was due", _share_of_due, ">=", 0.98, "{:.3f}"),
-    Target("memory in the last fifth, times that in the second", _grown(_MEMORY), "<=", 1.2, "{:.2f}"),
-    Target("most active parts", lambda r: r["parts_most"], "<=", 150, "{:,.0f}"),
+    Target("memory in the last fifth, times that in the second", _grown(_MEMORY, max), "<=", 1.2, "{:.2f}"),
+    Target("most active parts", lambda r: r["parts_most"], "<=", _MOST_PARTS, "{:,.0f}"),
+    Target(
+        "active parts in the last fifth, times those in the second, medians",
+        _grown(_PARTS, statistics.median),
+        "<=",
+        1.5,
+        "{:.2f}",
+    ),
     Target("lost spans", lambda r: r["lost"], "<=", 0, "{:,.0f}"),
     Target("spans that answers hold twice", lambda r: r["duplicates"], "<=", 0, "{:,.0f}"),
 )

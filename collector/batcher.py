@@ -2,7 +2,8 @@
 when that insert is committed.
 
 A lone request does not wait: an idle worker takes it at once. While inserts run, requests gather, and
-the busier it is the larger the next insert becomes. Memory is bounded in bytes.
+the busier it is the larger the next insert becomes. Where requests come side by side inserts keep a distance,
+for many small ones cost the engine, and its merges later on, twice as much. Memory is bounded in bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 from spanledger.schemas.settings import Settings
 
 _log = logging.getLogger("spanledger.collector")
+
+# Of the time to wait for company: when nothing came for so long, all who would come are here, as of exporters
+# that each wait for their answer.
+_QUIET = 0.25
 
 
 class Inserts(Protocol):
@@ -53,6 +58,8 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._held_bytes = 0  # in the queue and in inserts that run
         self._inserting = 0
+        self._last_began = self._last_arrival = 0.0  # of an insert, of a request; monotonic
+        self._last_requests = 0  # in that insert
         self._change = asyncio.Event()  # something arrived, an insert ended, or the end is near
         self._stopping = False
         self._threads = ThreadPoolExecutor(len(stores), thread_name_prefix="spanledger-insert")
@@ -81,6 +88,7 @@ class Batcher:
         waiting = _Waiting(request, size, asyncio.get_running_loop().create_future())
         self._hold(size)
         self._queue.append(waiting)
+        self._last_arrival = time.monotonic()
         self._change.set()
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
@@ -122,6 +130,7 @@ class Batcher:
             batch = self._take()
             if batch:
                 self._inserting += 1
+                self._last_began, self._last_requests = time.monotonic(), len(batch)
                 try:
                     await self._insert(store, batch)
                 finally:
@@ -129,16 +138,27 @@ class Batcher:
                     self._change.set()
 
     async def _gather(self) -> None:
-        """Wait for company while another insert keeps the engine busy anyway, but not for longer."""
-        deadline = time.monotonic() + self._settings.batch_wait_ms / 1000
-        while self._inserting and (left := deadline - time.monotonic()) > 0:
-            table = self._queue[0].request.table if self._queue else ""
-            alike = (waiting.request for waiting in self._queue if waiting.request.table == table)
-            if sum(request.spans for request in alike) >= self._settings.batch_spans:
+        """Wait for company where that costs nobody much: while another insert keeps the engine busy anyway,
+        and, where the last insert had company, until the engine has had its pause or nothing more comes.
+        """
+        wait_s = self._settings.batch_wait_ms / 1000
+        deadline = time.monotonic() + wait_s
+        paused_at = self._last_began + wait_s if self._last_requests > 1 else 0.0
+        while not self._stopping and self._waiting_spans() < self._settings.batch_spans:
+            until = deadline
+            if not self._inserting:
+                until = min(paused_at, self._last_arrival + wait_s * _QUIET)
+            left = until - time.monotonic()
+            if left <= 0:
                 return
             self._change.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), left)
+
+    def _waiting_spans(self) -> int:
+        """How many spans wait for the table whose turn it is."""
+        table = self._queue[0].request.table if self._queue else ""
+        return sum(one.request.spans for one in self._queue if one.request.table == table)
 
     def _take(self) -> list[_Waiting]:
         """Take what waits longest, and more for the same table; what is for another keeps its place."""

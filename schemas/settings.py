@@ -174,7 +174,10 @@ class Settings(BaseSettings):
     batch_bytes: int = Field(32 * MIB, ge=1024, description="Largest insert, in bytes of requests.")
     batch_spans: int = Field(32_768, ge=1, description="Largest insert, in spans or log records.")
     batch_wait_ms: int = Field(
-        100, ge=0, le=1000, description="How long an insert waits for company while another one is running."
+        250,
+        ge=0,
+        le=1000,
+        description="How long an insert waits for company at most; a lone request never does.",
     )
     insert_workers: int = Field(2, ge=1, le=16, description="Inserts in flight at once.")
     store_timeout_s: float = Field(

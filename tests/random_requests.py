@@ -7,6 +7,7 @@ import struct
 from random import Random
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -125,6 +126,30 @@ def a_request(chance: Random, span_ids: Any) -> ExportTraceServiceRequest:
                 beside.scope.dropped_attributes_count = _uint32(chance)
                 beside.scope.attributes.extend(_attributes(chance))
             beside.spans.extend(_span(chance, next(span_ids)) for _ in range(chance.randrange(5)))
+    return made
+
+
+def a_logs_request(chance: Random, span_ids: Any) -> ExportLogsServiceRequest:
+    """The like for log records: what would be a span is the record of one."""
+    made = ExportLogsServiceRequest()
+    for above in a_request(chance, span_ids).resource_spans:
+        logs_above = made.resource_logs.add(resource=above.resource, schema_url=above.schema_url)
+        for beside in above.scope_spans:
+            logs_beside = logs_above.scope_logs.add(scope=beside.scope, schema_url=beside.schema_url)
+            for span in beside.spans:
+                logs_beside.log_records.add(
+                    time_unix_nano=span.start_time_unix_nano,
+                    observed_time_unix_nano=span.end_time_unix_nano,
+                    severity_number=span.kind % 25,
+                    severity_text=span.trace_state,
+                    event_name=span.name,
+                    body=any_value(a_value(chance)),
+                    attributes=span.attributes,
+                    dropped_attributes_count=span.dropped_attributes_count,
+                    flags=span.flags,
+                    trace_id=span.trace_id,
+                    span_id=span.span_id,
+                )
     return made
 
 

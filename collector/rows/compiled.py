@@ -18,7 +18,8 @@ from numba.extending import intrinsic
 def _cache_folder() -> Path:
     """A folder for this very source: numba itself would not see that a function called by another changed."""
     here = Path(__file__).parent
-    source = hashlib.sha256(numba.__version__.encode())
+    # Also not that it is to check bounds: NUMBA_BOUNDSCHECK, for the tests.
+    source = hashlib.sha256(f"{numba.__version__} {numba.config.BOUNDSCHECK}".encode())
     for file in sorted(here.glob("*.py")):
         source.update(file.read_bytes())
     name = source.hexdigest()[:16]

@@ -133,6 +133,34 @@ def test_requests_that_come_while_an_insert_runs_are_stored_by_one_insert_in_the
     assert sink.inserts == [[b"0"], [b"%d" % n for n in range(1, 50)]]
 
 
+def test_requests_that_come_side_by_side_are_stored_by_few_inserts_though_the_engine_is_idle():
+    sink = Sink()
+
+    async def work(batcher):
+        await outcomes(batcher, b"a", b"b")
+        coming = []
+        for n in range(10):
+            coming.append(asyncio.create_task(batcher.submit(sent(b"%d" % n))))
+            await asyncio.sleep(0.01)
+        return await asyncio.gather(*coming)
+
+    assert running(work, sink, batch_wait_ms=1000) == [None] * 10
+    assert sink.inserts[-1] == [b"%d" % n for n in range(10)]
+
+
+def test_a_sender_that_is_alone_waits_for_nobody():
+    """Were it to wait for company, that would be a quarter of a second each time."""
+    sink = Sink()
+
+    async def work(batcher):
+        async with asyncio.timeout(10):
+            for n in range(100):
+                await batcher.submit(sent(b"%d" % n))
+
+    running(work, sink, batch_wait_ms=1000)
+    assert sink.inserts == [[b"%d" % n] for n in range(100)]
+
+
 @pytest.mark.parametrize(
     ("limits", "spans"), [({"batch_spans": 10}, 3), ({"batch_bytes": 1024, "batch_spans": 99}, 1)]
 )

@@ -124,9 +124,12 @@ def _let_through(guarded: Guarded, body: bytes, signal: Signal) -> Request | Non
 
 @pytest.mark.slow
 def test_the_gate_finds_the_good_spans_that_protobuf_finds():
-    """Protobuf's own parser reads the same bytes. It knows more reasons to refuse them (groups that do not match,
-    more than a hundred levels), and the gate has more for spans (values that nest too deep). One thing only the
-    gate refuses, and no exporter sends: a field 0 in a group, one request in ten thousand here."""
+    """Protobuf's own parser reads the same bytes.
+
+    It knows more reasons to refuse them (groups that do not match, more than a hundred levels), and the gate
+    has more for spans (values that nest too deep). One thing only the gate refuses, and no exporter sends: a
+    field 0 in a group, one request in ten thousand here.
+    """
     read = stricter = 0
     for number in rounds():
         for body in sent_in(number, TRACES):

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
@@ -135,29 +135,27 @@ def connect(target: Target, *, database: str | None = None) -> Client:
 
 
 _LOCK = "spanledger.lock"
-# The folders that this process holds, each by an open, locked file. The engine refuses a second process
-# too, but its error does not say why. The lock goes with the process, however that ends.
-_held: dict[str, TextIO] = {}
+# The folders that this process holds, each by the descriptor of a locked file. The engine refuses a second
+# process too, but its error does not say why. The lock goes with the process, however that ends.
+_held: dict[str, int] = {}
 
 
 def _hold(target: Target) -> None:
     if target.path in _held:
         return
     Path(target.path).mkdir(parents=True, exist_ok=True)
-    lock = (Path(target.path) / _LOCK).open("a+")
+    lock = os.open(Path(target.path) / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.seek(0)
-        holder = lock.read().strip()
-        lock.close()
+        holder = os.read(lock, 100).decode(errors="replace").strip()
+        os.close(lock)
         raise Misconfigured(
             f"{target} is in use by another process ({holder or 'unknown'}). An embedded database belongs "
             "to one process: stop that one, choose another folder, or use a ClickHouse server"
         ) from None
-    lock.truncate(0)
-    lock.write(f"pid {os.getpid()}\n")
-    lock.flush()
+    os.ftruncate(lock, 0)
+    os.write(lock, f"pid {os.getpid()}\n".encode())
     _held[target.path] = lock
 
 

@@ -583,9 +583,12 @@ def test_at_the_end_nobody_is_waited_for_beyond_the_grace(collect, wire):
 
 def takes_connections(client: httpx.Client) -> bool:
     try:
-        client.get("/", headers={"connection": "close"})
+        client.get("/", headers={"connection": "close"}, timeout=1)
     except httpx.ConnectError:
         return False
+    except httpx.TransportError:
+        # Python 3.11 forgets a connection that is accepted in the very moment of closing.
+        return True
     return True
 
 

@@ -12,13 +12,15 @@ from clickhouse_connect.driver.client import Client
 from spanledger.query_api.storage import if_allowed, read_storage
 from spanledger.query_api.times import format_time
 from spanledger.schemas.api import DatabaseState, DiskState, PartsState, PricesState, ServiceState
+from spanledger.schemas.prices.tables import GENAI
 
 _TABLES_SQL = "SELECT name FROM system.tables WHERE database = currentDatabase()"
 _MIGRATIONS_SQL = "SELECT DISTINCT name FROM migrations ORDER BY name"
 _PRICES_SQL = """
-SELECT price_version, toUnixTimestamp64Nano(toDateTime64(loaded_at, 9)),
-    (SELECT count() FROM price_rules WHERE price_version = newest.price_version)
-FROM (SELECT price_version, loaded_at FROM price_versions ORDER BY loaded_at DESC LIMIT 1) AS newest
+SELECT price_version, toUnixTimestamp64Nano(toDateTime64(loaded_at, 9)), models
+FROM price_lists
+WHERE source = {source:String}
+ORDER BY loaded_at DESC LIMIT 1
 """
 _DELAY_SQL = "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert'"
 
@@ -70,7 +72,7 @@ def read_state(client: Client) -> DatabaseState:
         clickhouse_version=str(version),
         time=format_time(int(now_ns)),
         migrations=_migrations(client) if "migrations" in tables else [],
-        prices=_prices(client) if "price_versions" in tables else None,
+        prices=_prices(client) if "price_lists" in tables else None,
         parts=parts,
         disks=None if storage.disks is None else [DiskState(**disk._asdict()) for disk in storage.disks],
         services=_services(client) if "spans" in tables else [],
@@ -82,11 +84,11 @@ def _migrations(client: Client) -> list[str]:
 
 
 def _prices(client: Client) -> PricesState | None:
-    rows = client.query(_PRICES_SQL).result_rows
+    rows = client.query(_PRICES_SQL, parameters={"source": GENAI}).result_rows
     if not rows:
         return None
-    version, loaded_ns, rules = rows[0]
-    return PricesState(version=str(version), loaded_at=format_time(int(loaded_ns)), rules=int(rules))
+    version, loaded_ns, models = rows[0]
+    return PricesState(version=str(version), loaded_at=format_time(int(loaded_ns)), models=int(models))
 
 
 def _services(client: Client) -> list[ServiceState] | None:

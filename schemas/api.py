@@ -69,6 +69,23 @@ class Usage(Answer):
     reasoning_tokens: int | None
     input_audio_tokens: int | None
     output_audio_tokens: int | None
+    other: dict[str, int | float] = Field(
+        description="What else is billed, by the units of the price list: tokens of cache writes by their "
+        "time to live, images, searches, pages ...; durations in seconds."
+    )
+    flags: list[str] = Field(
+        description="What is odd about the numbers: counted_apart (cached or reasoning tokens were sent "
+        "beside the totals and added to them), nothing_used (zero tokens: taken as unknown), "
+        "details_exceed_total, total_mismatch, unreadable (something was sent that is no count). The numbers "
+        "as sent are among the attributes."
+    )
+
+
+class SpanReference(Answer):
+    """A span, wherever it is."""
+
+    trace_id: str
+    span_id: str
 
 
 class Cost(Answer):
@@ -82,6 +99,10 @@ class Cost(Answer):
     price_model: str | None = Field(description="The entry of the price list that was used.")
     price_version: str | None = Field(description="The version of the price list that was used.")
     reported_usd: str | None = Field(description="What the sender said that the call costs.")
+    computed_usd: str | None = Field(
+        description="What it costs by the price list, whichever of the two counts."
+    )
+    origin: str | None = Field(description="Who worked out `reported_usd`: provider, local, or not said.")
 
 
 class Resource(Answer):
@@ -130,7 +151,14 @@ class SpanNode(Answer):
     name: str
     kind: Kind = Field(description="`unspecified` also where an unknown number was sent.")
     kind_number: int = Field(description="The kind as it was sent.")
-    role: str = Field(description="LLM, EMBEDDING, TOOL, AGENT, WORKFLOW, RETRIEVER, FETCH or OTHER.")
+    dialect: str | None = Field(
+        description="Whose spelling the span is written in, such as openinference or vercel-6; "
+        "null: not known."
+    )
+    role: str = Field(
+        description="LLM, EMBEDDING, TOOL, AGENT, WORKFLOW, RETRIEVER, RERANK, GUARDRAIL, EVAL, FETCH "
+        "or OTHER."
+    )
     operation: str | None
     status: Status
     status_message: str
@@ -139,13 +167,20 @@ class SpanNode(Answer):
     end_time: str = Field(description="As sent, even where that is before the start.")
     duration_ms: float = Field(description="0 where the span ended before it started.")
     service: str | None
-    provider: str | None
+    provider: str | None = Field(
+        description="Who answered, in the words of the GenAI conventions: by the host that was called, where "
+        "it is known."
+    )
+    provider_claimed: str | None = Field(description="Who answered, as sent.")
+    service_tier: str | None = Field(description="batch, flex, priority ...: what the price may depend on.")
     model: str | None = Field(description="The model that answered, else the one that was asked for.")
     request_model: str | None
     response_model: str | None
     response_id: str | None
-    conversation_id: str | None
-    user_id: str | None
+    conversation_id: str | None = Field(
+        description="Of the span, else of the nearest span above that has one."
+    )
+    user_id: str | None = Field(description="Of the span, else of the nearest span above that has one.")
     experiment_id: str | None
     tool_name: str | None
     agent_name: str | None
@@ -153,12 +188,32 @@ class SpanNode(Answer):
     finish_reasons: list[str]
     time_to_first_chunk_s: float | None
     usage: Usage
+    counted: bool = Field(
+        description="Whether totals count it: an LLM or embedding call, and no second record of one that "
+        "counts."
+    )
+    duplicate_of: SpanReference | None = Field(description="The record of the same call that counts.")
     cost: Cost
     input: Any = Field(
-        description="What went in: messages, or the arguments of a tool call. Objects and arrays that were "
-        "sent as JSON text are parsed; other text stays as it was sent."
+        description="What went in: messages in the form of the GenAI conventions, "
+        "`[{role, parts, name?, finish_reason?}]`, whichever dialect they were sent in; of the run of a tool "
+        "its arguments. What is no messages is given as it was sent, parsed where it is JSON text."
     )
-    output: Any = Field(description="What came out: messages, or the result of a tool call. As `input`.")
+    output: Any = Field(
+        description="What came out: messages, a tool's result, or what a retrieval found. As `input`."
+    )
+    system_instructions: Any = Field(
+        description="Parts as those of a message. Where no field of their own holds them, they are the "
+        "system messages at the beginning of the input, which are left out there."
+    )
+    tool_definitions: Any = Field(description="`[{type, name, description?, parameters?}]`")
+    messages_from: dict[str, list[str]] = Field(
+        description="Of the four above, those that are there: the attributes, events or log records that "
+        "they were found in. `N` stands for the numbers in keys."
+    )
+    messages_as_sent: list[str] = Field(
+        description="Those of the four above that are in no known form and are given as they were sent."
+    )
     attributes: dict[str, Any] = Field(
         description='All attributes with the types they were sent in. Bytes are `{"@bytes": base64}`; '
         'doubles that JSON lacks are the strings "NaN", "Infinity" and "-Infinity".'
@@ -236,7 +291,7 @@ class PricesState(Answer):
 
     version: str
     loaded_at: str
-    rules: int = Field(description="Match rules; none: every cost is unknown.")
+    models: int = Field(description="Models with prices; none: every cost is unknown.")
 
 
 class ServiceState(Answer):

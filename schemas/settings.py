@@ -10,6 +10,7 @@ import re
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -60,6 +61,19 @@ def _checked_origins(value: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return value
 
 
+def _checked_source(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        fits = bool(parts.hostname) and (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        )
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError("need https://..., or http://... on loopback")
+    return value
+
+
 # As browsers send it: no path, no user, the host in lower case.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -67,6 +81,7 @@ Listen = Annotated[str, AfterValidator(_checked_listen)]
 Origins = Annotated[
     tuple[str, ...] | None, NoDecode, BeforeValidator(_split_origins), AfterValidator(_checked_origins)
 ]
+FetchedUrl = Annotated[str, AfterValidator(_checked_source)]
 ApiKey = Annotated[SecretStr, AfterValidator(_checked_key)]
 
 
@@ -135,6 +150,17 @@ class Settings(BaseSettings):
         ge=1,
         le=128,
         description="How deep values may nest; a span or log record with deeper ones is rejected.",
+    )
+    cost_preference: Literal["provider", "reported", "computed"] = Field(
+        "provider",
+        description="Which cost of a call counts: provider (what the provider billed, else what is computed, "
+        "else what the application reported), reported (what was reported, else computed) or computed (else "
+        "reported).",
+    )
+    prices_url: FetchedUrl = Field(
+        "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data.json",
+        description="Where `spanledger prices update` fetches the price list: at genai-prices' own address, "
+        "or at another that has the same file; https, or http on loopback.",
     )
     replay_window_s: float = Field(
         300.0,

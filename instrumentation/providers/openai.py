@@ -16,7 +16,6 @@ from opentelemetry.util.types import AttributeValue
 
 from spanledger.instrumentation import cost, suppression
 from spanledger.instrumentation.calls import Accumulator, Request
-from spanledger.instrumentation.hosts import provider_of
 from spanledger.instrumentation.invocation import Invocation, current
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.providers import openai_chat
@@ -24,6 +23,7 @@ from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.streams import Recording, watch_body, watch_stream
 from spanledger.instrumentation.tracers import tracer
 from spanledger.schemas import attributes as names
+from spanledger.schemas.hosts import provider_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from spanledger.query_api.times import parse_time
 from spanledger.schemas.api import DatabaseState, PricesState, ServiceState
 from spanledger.schemas.database import migrations
 from spanledger.schemas.prices import PRICE_VERSION
+from spanledger.schemas.prices.lists import of_file
 from spanledger.server.checks.finding import Finding, ok, problem, warning
 
 _GIB = 1024**3
@@ -54,12 +55,12 @@ def _migrations(state: DatabaseState, *, running: bool) -> Iterator[Finding]:
 
 def _prices(prices: PricesState | None) -> Iterator[Finding]:
     restart = "restart `spanledger serve`, which loads the list"
-    if prices is None or not prices.rules:
+    if prices is None or not prices.models:
         yield problem("prices", "none are loaded: every cost is unknown", restart)
         return
     age_s = time.time() - parse_time(prices.loaded_at) / 1e9
-    found = f"{prices.version} with {prices.rules} rules, loaded {_ago(age_s)}"
-    if prices.version != PRICE_VERSION:
+    found = f"{prices.version} with {prices.models} models, loaded {_ago(age_s)}"
+    if prices.version != PRICE_VERSION and not of_file(prices.version):
         yield warning("prices", f"{found}; {PRICE_VERSION} is installed", restart)
     elif age_s > _OLD_PRICES_S:
         upgrade = "pip install --upgrade genai-prices, then restart `spanledger serve`"

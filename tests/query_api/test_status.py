@@ -38,7 +38,7 @@ def test_a_ledger_tells_its_versions_migrations_prices_and_room(api, ingest, wri
     assert abs(parse_time(database["time"]) - time.time_ns()) < 60 * SECOND
     assert database["migrations"] == [name for name, _ in migrations()]
     assert database["prices"]["version"] == PRICE_VERSION
-    assert database["prices"]["rules"] > 1000
+    assert database["prices"]["models"] > 1000
     assert database["parts"]["inserts_slow_down_at"] == 1000
     assert database["parts"]["most_in_partition"] <= database["parts"]["parts"]
     assert database["disks"][0]["free_bytes"] > 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -12,6 +15,8 @@ from spanledger.schemas import database
 from spanledger.schemas.database import connect, connect_reader, migrate, migrations, parse_target, statements
 from spanledger.schemas.errors import Busy, Misconfigured
 from spanledger.schemas.prices import load_prices
+
+NOW = datetime.now(UTC)
 
 # Addresses
 
@@ -93,28 +98,20 @@ def test_migrations_are_numbered_without_gaps():
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_statements_have_no_placeholder_left_and_no_comment():
-    for url in ("chdb://x", "clickhouse://ada:it's\\@host/ledger"):
-        target = parse_target(url)
-        for _, sql in migrations():
-            for statement in statements(sql, target):
-                assert not statement.startswith("--")
-                assert "{database}" not in statement
-                assert "{credentials}" not in statement
+def test_statements_have_no_comment_and_no_name_of_a_database():
+    """The client is connected to ours, whatever its name."""
+    for _, sql in migrations():
+        for statement in statements(sql):
+            assert not statement.startswith("--")
+            assert "{" not in statement
 
 
 def test_every_statement_can_be_repeated():
     """So two processes may migrate at once, and one that was killed half way goes on."""
     for _, sql in migrations():
-        for statement in statements(sql, parse_target("chdb://x")):
+        for statement in statements(sql):
             repeatable = ("IF NOT EXISTS", "IF EXISTS", "MODIFY SETTING")
             assert any(form in statement for form in repeatable), statement[:100]
-
-
-def test_credentials_are_quoted_for_the_dictionaries():
-    sql = "CREATE DICTIONARY d SOURCE(CLICKHOUSE({credentials} QUERY 'x'))"
-    (statement,) = statements(sql, parse_target("clickhouse://ada:it's%5C@host"))
-    assert "USER 'ada' PASSWORD 'it\\'s\\\\'" in statement
 
 
 def test_migrating_again_does_nothing(target):
@@ -127,6 +124,43 @@ def test_a_migration_that_was_interrupted_is_done_by_the_next_start(target, writ
     )
     assert migrate(target) == ["0005_blocks.sql"]
     assert migrate(target) == []
+
+
+@pytest.mark.parametrize("cut", [0, 3, -1], ids=["before", "within", "behind"])
+def test_a_ledger_with_the_price_dictionaries_of_older_releases_goes_on(target, cut):
+    """Wherever an earlier start was interrupted: they are gone, and the installed list is there."""
+    old = replace(target, database=f"older_{abs(cut)}")
+    text = (Path(__file__).parent / "0001_prices_of_0_1.sql").read_text()
+    client = connect(old, database="default")
+    client.command(f"CREATE DATABASE {old.database}")
+    client.close()
+    client = connect(old)
+    for statement in statements(text.replace("{database}", old.database).replace("{credentials}", "")):
+        client.command(statement)
+    client.insert(
+        "price_versions", [["genai-prices 0.2.3", NOW]], column_names=["price_version", "loaded_at"]
+    )
+    assert client.command("SELECT count() FROM system.dictionaries WHERE database = currentDatabase()") == 3
+    names = [name for name, _ in migrations()]
+    client.command(
+        "CREATE TABLE migrations (name String, applied_at DateTime64(6, 'UTC') DEFAULT now64(6)) "
+        "ENGINE = ReplacingMergeTree ORDER BY name"
+    )
+    client.insert("migrations", [[names[0]]], column_names=["name"])
+    for statement in statements(dict(migrations())["0006_price_book.sql"])[:cut]:
+        client.command(statement)
+    assert migrate(old) == names[1:]
+    assert load_prices(client) is True
+    tables = client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    assert sorted(name for (name,) in tables if name.startswith("price")) == [
+        "price_list_models",
+        "price_list_providers",
+        "price_list_rates",
+        "price_lists",
+        "price_overrides",
+    ]
+    assert client.command("SELECT count() FROM system.dictionaries WHERE database = currentDatabase()") == 0
+    client.close()
 
 
 def test_an_older_clickhouse_is_refused(target, monkeypatch):
@@ -245,12 +279,14 @@ def test_many_processes_may_migrate_a_server_at_once(tmp_path):
         client.close()
 
 
-def test_a_login_with_a_password_is_the_dictionaries_too(tmp_path):
-    """The double's engine knows only `default` without a password; the statement must name the login."""
+def test_a_ledger_behind_a_login_has_tables_and_prices(tmp_path):
+    """The double's engine knows only `default` without a password: nothing but the client may log in."""
     with running_clickhouse(tmp_path, 0, "default", "it's") as clickhouse:
         target = parse_target(f"clickhouse://default:it's@127.0.0.1:{clickhouse.port}/ledger")
-        client = connect(target, database="default")
-        assert client.query("SELECT 1").result_rows == [(1,)]
+        migrate(target)
+        client = connect(target)
+        assert load_prices(client) is True
+        assert client.query("SELECT count() FROM price_list_rates").result_rows > [(8_000,)]
         client.close()
         with pytest.raises(Busy) as refused:
             connect(parse_target(f"clickhouse://default:no@127.0.0.1:{clickhouse.port}/ledger"))

@@ -24,7 +24,7 @@ def ago(seconds: float) -> str:
 
 
 def prices(**other: Any) -> PricesState:
-    return PricesState(**({"version": PRICE_VERSION, "loaded_at": ago(DAY), "rules": 4000} | other))
+    return PricesState(**({"version": PRICE_VERSION, "loaded_at": ago(DAY), "models": 2000} | other))
 
 
 def parts(most: int) -> PartsState:
@@ -72,11 +72,16 @@ def test_a_healthy_database_is_ok_in_every_line():
         ({"migrations": []}, "warning", f"{len(OURS)} of {len(OURS)} are missing"),
         ({"migrations": [*OURS, "9999_later.sql"]}, "problem", "9999_later.sql → upgrade this installation"),
         ({"prices": None}, "problem", "none are loaded: every cost is unknown"),
-        ({"prices": prices(rules=0)}, "problem", "none are loaded"),
+        ({"prices": prices(models=0)}, "problem", "none are loaded"),
         (
             {"prices": prices(version="genai-prices 0.0.1")},
             "warning",
             f"{PRICE_VERSION} is installed → restart",
+        ),
+        (
+            {"prices": prices(version="genai-prices file 0123456789ab")},
+            "ok",
+            "file 0123456789ab with 2000 models",
         ),
         (
             {"prices": prices(loaded_at=ago(120 * DAY))},

@@ -1,6 +1,6 @@
 import pytest
 
-from spanledger.instrumentation.hosts import provider_of
+from spanledger.schemas.hosts import provider_of
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,20 @@
-"""Who answers behind an address: many providers speak OpenAI's protocol, the host tells which it is."""
+"""Who answers behind an address: many providers speak OpenAI's protocol, the host tells which it is.
+
+The instrumentation has this, too, so that nothing else is imported here.
+"""
 
 import re
 from functools import lru_cache
 
 # Suffix of the host name, then the provider as the conventions name it.
-_HOSTS = (
+HOSTS = (
     ("api.openai.com", "openai"),
     ("openai.azure.com", "azure.ai.openai"),
     ("services.ai.azure.com", "azure.ai.openai"),
     ("cognitiveservices.azure.com", "azure.ai.openai"),
     ("azure-api.net", "azure.ai.openai"),
     ("inference.ai.azure.com", "azure.ai.inference"),
+    ("models.ai.azure.com", "azure.ai.inference"),
     ("api.anthropic.com", "anthropic"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
@@ -25,6 +29,9 @@ _HOSTS = (
     ("api.together.xyz", "together"),
     ("api.together.ai", "together"),
     ("api.fireworks.ai", "fireworks"),
+    ("api.cerebras.ai", "cerebras"),
+    ("api.novita.ai", "novita"),
+    ("router.huggingface.co", "huggingface"),
     ("api.moonshot.ai", "moonshot_ai"),
     ("api.moonshot.cn", "moonshot_ai"),
 )
@@ -37,7 +44,7 @@ def provider_of(host: str) -> str | None:
     host = host.lower().rstrip(".")
     if _BEDROCK.match(host):
         return "aws.bedrock"
-    for suffix, provider in _HOSTS:
+    for suffix, provider in HOSTS:
         # Regional endpoints put their region before the name, sometimes with a dash.
         if host == suffix or host.endswith(("." + suffix, "-" + suffix)):
             return provider

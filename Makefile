@@ -7,7 +7,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test faults fuzz test-fast lint format types bench bench-quick plots soak node clean
+.PHONY: help install demo serve test faults fuzz golden test-fast lint format types bench bench-quick bench-reprice plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -39,6 +39,9 @@ faults: $(VENV)/.installed  ## the fault runs alone, with 100 rounds of kill -9 
 fuzz: $(VENV)/.installed  ## damaged requests for ten minutes (or FUZZ_SECONDS=60), with all bounds checked
 	NUMBA_BOUNDSCHECK=1 FUZZ_SECONDS=$${FUZZ_SECONDS:-600} $(BIN)/pytest -s tests/fuzz
 
+golden: $(VENV)/.installed  ## record what other instrumentations send (minutes, from package registries; or NAMES="...")
+	$(BIN)/python -m tests.dialects.record $(NAMES)
+
 test-fast: $(VENV)/.installed  ## run the tests that take less than a few seconds each
 	$(BIN)/pytest -m 'not slow'
 
@@ -62,6 +65,9 @@ bench: $(VENV)/.installed  ## measure 2 million spans beside what ClickHouse can
 bench-quick: $(VENV)/.installed  ## the same with few spans, for a first impression (two minutes)
 	$(BIN)/python -m bench --quick
 
+bench-reprice: $(VENV)/.installed  ## work out the costs of a million stored calls again (two minutes)
+	$(BIN)/python -m bench.reprice
+
 plots: $(VENV)/.installed  ## put the figures of the last `make bench` into docs/performance.md
 	$(BIN)/python -m bench.plots bench-results.json
 
@@ -78,4 +84,4 @@ node:
 	fi
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules
+	rm -rf $(VENV) .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

@@ -12,12 +12,13 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from spanledger.collector.gate import Checked, check
-from spanledger.collector.price_list import PriceList
-from spanledger.collector.rows.block import Block, Blocks, Limits, Request
+from spanledger.collector.rows.block import Block, Blocks, Request
+from spanledger.collector.rows.money import Pricing
 from spanledger.collector.rows.tables import SPANS
-from spanledger.collector.store import INSERT_SETTINGS
+from spanledger.collector.store import INSERT_SETTINGS, limits_of
 from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.prices import load_prices
+from spanledger.schemas.prices.book import PriceBook
 from spanledger.schemas.settings import Settings
 
 TABLE = "spans"
@@ -57,14 +58,9 @@ class Rows:
     """Makes blocks of rows as a store does, and inserts them."""
 
     def __init__(self, database: Database) -> None:
-        limits = Limits(
-            _SETTINGS.max_attribute_value_bytes,
-            _SETTINGS.max_attributes,
-            _SETTINGS.max_attribute_key_length,
-            _SETTINGS.max_attribute_depth,
-        )
         self._client = database.client
-        self._blocks = Blocks(SPANS, limits, PriceList(database.client, database.target.database))
+        pricing = Pricing(PriceBook(database.client), _SETTINGS.cost_preference)
+        self._blocks = Blocks(SPANS, limits_of(_SETTINGS), pricing)
 
     def make(self, requests: list[Request]) -> Block:
         return self._blocks.make(requests)

@@ -94,6 +94,16 @@ class Metrics:
         self.insert_seconds = Histogram(
             "spanledger_insert_seconds", "Time an insert took.", buckets=_SECONDS, registry=registry
         )
+        self.decided_calls = Counter(
+            "spanledger_calls_decided",
+            "Stored calls of which it was decided anew whether they count.",
+            registry=registry,
+        )
+        self.undecided_seconds = Gauge(
+            "spanledger_calls_undecided_seconds",
+            "For how long the oldest calls wait that may be recorded twice.",
+            registry=registry,
+        )
 
     @contextmanager
     def answering(self, transport: Transport) -> Iterator[Answer]:

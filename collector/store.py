@@ -8,11 +8,13 @@ from typing import cast
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from spanledger.collector.price_list import PriceList
+from spanledger.collector.duplicates.watch import Watch
 from spanledger.collector.rows.block import Block, Blocks, Limits, Request
+from spanledger.collector.rows.money import Pricing
 from spanledger.collector.rows.tables import TABLES
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
+from spanledger.schemas.prices.book import PriceBook
 from spanledger.schemas.settings import Settings
 
 _log = logging.getLogger("spanledger.collector")
@@ -42,20 +44,29 @@ _DATA_ERRORS = frozenset(
 )
 
 
-class Store:
-    """Inserts requests through a client of its own; not for two threads at once."""
+def limits_of(settings: Settings) -> Limits:
+    """What is cut or left out of requests."""
+    return Limits(
+        settings.max_attribute_value_bytes,
+        settings.max_attributes,
+        settings.max_attribute_key_length,
+        settings.max_attribute_depth,
+    )
 
-    def __init__(self, target: Target, settings: Settings) -> None:
+
+class Store:
+    """Inserts requests through a client of its own; not for two threads at once.
+
+    `watch` hears of the calls that are committed.
+    """
+
+    def __init__(self, target: Target, settings: Settings, watch: Watch | None = None) -> None:
+        self._watch = watch
         timeout_s = settings.store_timeout_s
         self._client = connect(target.with_timeouts(connect_s=timeout_s, answer_s=timeout_s))
-        limits = Limits(
-            settings.max_attribute_value_bytes,
-            settings.max_attributes,
-            settings.max_attribute_key_length,
-            settings.max_attribute_depth,
-        )
-        prices = PriceList(self._client, target.database)
-        self._blocks = {name: Blocks(table, limits, prices) for name, table in TABLES.items()}
+        limits = limits_of(settings)
+        pricing = Pricing(PriceBook(self._client), settings.cost_preference)
+        self._blocks = {name: Blocks(table, limits, pricing) for name, table in TABLES.items()}
 
     def insert(self, requests: Sequence[Request]) -> Block:
         """Commit all requests, which are for one table, or none.
@@ -76,6 +87,8 @@ class Store:
                     f"ClickHouse cannot read this request ({getattr(error, 'name', None)})"
                 ) from error
             raise Busy("the database does not take the insert") from error
+        if self._watch is not None:
+            self._watch.saw(block.calls)
         return block
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import CollectorRegistry, Info, ProcessCollector
 
 from spanledger.collector.batcher import Batcher
+from spanledger.collector.duplicates.resolve import Duplicates
 from spanledger.collector.grpc_receiver import GrpcReceiver
 from spanledger.collector.http_receiver import HttpReceiver
 from spanledger.collector.ingest import Ingest
@@ -150,12 +151,14 @@ async def _collector(
     target: Target, settings: Settings, registry: CollectorRegistry, tls: Tls | None, phase: _Phase
 ) -> AsyncIterator[None]:
     metrics = Metrics(registry)
-    stores = [Store(target, settings) for _ in range(settings.insert_workers)]
+    duplicates = Duplicates(target, settings, metrics)
+    stores = [Store(target, settings, duplicates.watch) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
     ingest = Ingest(batcher, settings, metrics)
     over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls)
     over_http = HttpReceiver(ingest, settings, metrics, tls=tls)
     batcher.start()
+    duplicates.start()
     try:
         port = await over_grpc.start()
         log.info("receiving OTLP over gRPC", listen=settings.grpc_listen, port=port)
@@ -166,6 +169,7 @@ async def _collector(
         # The receivers refuse new calls at once and wait for those under way, which the batcher answers.
         grace_s = phase.left_s() * 0.9
         await asyncio.gather(over_grpc.stop(grace_s), over_http.stop(grace_s), batcher.stop())
+        await asyncio.to_thread(duplicates.stop)
 
 
 class _HttpServer(uvicorn.Server):

@@ -17,7 +17,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from spanledger.schemas.dialects import CONTENT_KEYS, COUNTED_ROLES, FIELDS, ROLES, Field
+from spanledger.schemas.calls import (
+    COUNTED_ROLES,
+    dialect_of,
+    error_type_of,
+    finish_reason_of,
+    model_of,
+    operation_of,
+    provider_of,
+    role_of,
+    service_tier_of,
+)
+from spanledger.schemas.dialects import CONTENT_KEYS, CONTENT_PREFIXES, DIALECTS, FIELDS, PLAIN_KEYS
 
 Row = dict[str, Any]
 _NANOSECONDS_MAX = (1 << 63) - 1
@@ -164,17 +175,10 @@ def _row(sent: Sent, above: ResourceSpans, beside: ScopeSpans, span: Span) -> Ro
         "links.attributes": [_texts(link.attributes) for link in span.links],
         "links.dropped_attributes_count": [link.dropped_attributes_count for link in span.links],
     }
-    row |= {
-        field.column: _field(field.kind, field.keys, own) for field in FIELDS if field.column not in _HIDDEN
-    }
-    row["role"] = ROLES.get(
-        row["operation"].decode() if isinstance(row["operation"], bytes) else "", "OTHER"
-    ).encode()
-    row["finish_reasons"], row["tags"] = list(row["finish_reasons"]), list(row["tags"])
+    row |= _facts(own, beside.scope.name)
     return row
 
 
-_HIDDEN = ("cost_origin", "cost_currency")  # they decide about the cost, and are no columns
 _MAPS = (
     "attributes_string",
     "attributes_int",
@@ -197,7 +201,9 @@ def last_of_each(attributes: Sequence[KeyValue]) -> dict[str, AnyValue]:
 
 def _attribute(key: str, value: AnyValue) -> tuple[str, Any]:
     """In which map an attribute of a span is, and as what."""
-    content = key in CONTENT_KEYS
+    content = key in CONTENT_KEYS or (
+        key.startswith(CONTENT_PREFIXES) and key not in (*_KNOWN, *PLAIN_KEYS, *CONTENT_PREFIXES)
+    )
     match value.WhichOneof("value"):
         case "string_value":
             return ("content_string" if content else "attributes_string"), value.string_value.encode()
@@ -306,10 +312,154 @@ def _tagged(value: Any) -> tuple[str, Any]:
 
 # --- canonical columns
 
+# Attributes alone: members of JSON and attributes of events are looked at in
+# tests/collector/rows/test_facts.py.
+_KEYS_OF = {
+    field.column: [key for key in field.keys if "#" not in key and not key.startswith("event:")]
+    for field in FIELDS
+}
+_KNOWN = {key for keys in _KEYS_OF.values() for key in keys} | {
+    key.partition("#")[0] for field in FIELDS for key in field.keys
+}
+_COUNTS = [field.column for field in FIELDS if field.kind == "count"]
+_TOKENS = [field.column for field in FIELDS if field.kind == "count" and field.stored]
+_LISTS = ("tags", "finish_reasons")
 
-def _field(kind: str, keys: Sequence[str], own: dict[str, AnyValue]) -> Any:
-    readers = {"text": _text, "id": _text, "count": count, "number": _number, "money": _money, "texts": _list}
-    return readers[kind](_first(keys, own))
+
+def _facts(own: dict[str, AnyValue], scope: str) -> Row:
+    """The columns that the dialect table fills, and those that follow from them."""
+
+    def text(column: str) -> str:
+        made = _text(_first(_KEYS_OF[column], own))
+        assert isinstance(made, bytes), "random requests have texts in what is mapped"
+        return made.decode()
+
+    claimed, host = text("provider_claimed"), text("host")
+    asked, answered = text("request_model"), text("response_model")
+    provider = provider_of(claimed, host, "") or provider_of("", "", answered or asked)
+    counts = {column: raw_count(_first(_KEYS_OF[column], own)) for column in _COUNTS}
+    operation, kind = text("operation"), text("span_kind")
+    role = role_of(operation, kind)
+    used = max(
+        counts[name]
+        for name in ("input_tokens", "output_tokens", "input_tokens_apart", "output_tokens_apart")
+    )
+    if not operation and not kind and used >= 0 and (asked or answered):
+        role = "LLM"
+    counted = role in COUNTED_ROLES
+    tokens, flags = expected_usage(
+        counts, counted=counted, gemini=provider in ("gcp.gemini", "gcp.vertex_ai")
+    )
+    hints = {
+        n
+        for n, dialect in enumerate(DIALECTS)
+        for key in own
+        if dialect.keys and key in (*_KNOWN, *CONTENT_KEYS) and key.startswith(dialect.keys)
+    }
+    entity, tool, agent = text("entity_name"), text("tool_name"), text("agent_name")
+    seconds, millis = (
+        _number_in(_first(_KEYS_OF[name], own)) for name in ("time_to_first_chunk_s", "first_chunk_ms")
+    )
+    first = seconds if seconds is not None else None if millis is None else millis / 1000
+    reported = _money(_first(_KEYS_OF["cost_reported_usd"], own))
+    dialect = dialect_of(scope, hints)
+    row: Row = {name: None if tokens[name] < 0 else tokens[name] for name in _TOKENS}
+    row |= {
+        "role": role.encode(),
+        "operation": operation_of(operation, role).encode(),
+        "provider": provider.encode(),
+        "provider_claimed": claimed.encode(),
+        "request_model": model_of(asked, provider, dialect).encode(),
+        "response_model": model_of(answered, provider, dialect).encode(),
+        "service_tier": service_tier_of(text("service_tier")).encode(),
+        "tool_name": (tool or (entity if role == "TOOL" else "")).encode(),
+        "agent_name": (agent or (entity if role == "AGENT" else "")).encode(),
+        "error_type": error_type_of(text("error_type")).encode(),
+        "dialect": dialect.encode(),
+        "tags": _list(_first(_KEYS_OF["tags"], own), commas=True),
+        "finish_reasons": [
+            finish_reason_of(reason.decode()).encode() if isinstance(reason, bytes) else reason
+            for reason in _list(_first(_KEYS_OF["finish_reasons"], own))
+        ],
+        "time_to_first_chunk_s": None if first is None else bits(first),
+        "counted": counted,
+        "usage": [],
+        "usage_flags": [flag.encode() for flag in flags],
+        "duplicate_of": b"",
+        "borrowed": [],
+        "cost_reported_usd": reported if text("cost_currency").lower() in ("", "usd") else None,
+        "cost_origin": b"",
+    }
+    if row["cost_reported_usd"] is not None:
+        row["cost_origin"] = text("cost_origin").lower().encode()
+    row |= {
+        name: _text(_first(_KEYS_OF[name], own))
+        for name in ("experiment_id", "response_id", "conversation_id", "user_id")
+    }
+    call_id = _text(_first(_KEYS_OF["call_id"], own))
+    if isinstance(row["response_id"], bytes) and row["response_id"] == call_id:
+        row["response_id"] = b""
+    return row
+
+
+_WITHIN = (
+    ("cache_read_tokens", "input_tokens"),
+    ("cache_write_tokens", "input_tokens"),
+    ("input_audio_tokens", "input_tokens"),
+    ("reasoning_tokens", "output_tokens"),
+    ("output_audio_tokens", "output_tokens"),
+)
+
+
+def expected_usage(
+    counts: dict[str, int], *, counted: bool, gemini: bool
+) -> tuple[dict[str, int], list[str]]:
+    """The rules of collector/rows/usage.py for one call; -1: not sent, -2: no count."""
+    made = dict(counts)
+    flags = set()
+    for name in ("cache_read", "cache_write", "reasoning"):
+        if made[f"{name}_tokens"] == -1:
+            made[f"{name}_tokens"] = made[f"{name}_apart"]
+    if made["input_tokens"] == -1 and made["input_tokens_apart"] >= 0:
+        cached = [max(made[f"cache_{name}_apart"], 0) for name in ("read", "write")]
+        beside = sum(cached) if max(made["input_tokens_apart"], *cached) <= _MOST_TOKENS else 0
+        made["input_tokens"] = made["input_tokens_apart"] + beside
+        flags |= {"counted_apart"} if beside else set()
+    if made["output_tokens"] == -1 and made["output_tokens_apart"] >= 0:
+        beside = max(made["reasoning_apart"], 0)
+        beside = beside if max(made["output_tokens_apart"], beside) <= _MOST_TOKENS else 0
+        made["output_tokens"] = made["output_tokens_apart"] + beside
+        flags |= {"counted_apart"} if beside else set()
+    cached = [max(made[f"cache_{name}_tokens"], 0) for name in ("read", "write")]
+    if made["input_tokens"] >= 0 and max(cached) <= _MOST_TOKENS and sum(cached) > made["input_tokens"]:
+        made["input_tokens"] += sum(cached)
+        flags.add("counted_apart")
+    of_input, output, reasoning = (made[f"{name}_tokens"] for name in ("input", "output", "reasoning"))
+    possible = max(of_input, output, reasoning) <= _MOST_TOKENS and min(of_input, output) >= 0
+    missing = made["total_tokens"] - of_input - output
+    if possible and reasoning > 0 and missing == reasoning:
+        made["output_tokens"] = output = output + reasoning
+        flags.add("counted_apart")
+    elif possible and gemini and reasoning == -1 and missing > 0 and made["total_tokens"] <= _MOST_TOKENS:
+        made["reasoning_tokens"], made["output_tokens"] = missing, output + missing
+        output += missing
+        flags.add("counted_apart")
+    if counted and of_input == 0 and output <= 0:
+        made["input_tokens"] = made["output_tokens"] = -1
+        flags.add("nothing_used")
+    if any(0 <= made[whole] < made[part] for part, whole in _WITHIN):
+        flags.add("details_exceed_total")
+    both = made["input_tokens"], made["output_tokens"]
+    if (
+        min(*both, made["total_tokens"]) >= 0
+        and max(both) <= _MOST_TOKENS
+        and sum(both) != made["total_tokens"]
+    ):
+        flags.add("total_mismatch")
+    if -2 in counts.values():
+        flags.add("unreadable")
+    order = ("counted_apart", "nothing_used", "details_exceed_total", "total_mismatch", "unreadable")
+    return made, [flag for flag in order if flag in flags]
 
 
 def _first(keys: Sequence[str], own: dict[str, AnyValue]) -> AnyValue:
@@ -335,15 +485,26 @@ def _text(value: AnyValue) -> Any:
             return Json(value)
 
 
-def _list(value: AnyValue) -> list[Any]:
+def _list(value: AnyValue, *, commas: bool = False) -> list[Any]:
     if value.WhichOneof("value") != "array_value":
         text = _text(value)
+        if commas and isinstance(text, bytes):
+            parts = (part.strip(bytes(range(33))) for part in text.split(b","))
+            return [part for part in parts if part]
         return [] if isinstance(text, bytes) and not text else [text]
     items = [item for item in value.array_value.values if item.WhichOneof("value")]
     return [
         item.string_value.encode() if item.WhichOneof("value") == "string_value" else Json(item)
         for item in items
     ]
+
+
+def raw_count(value: AnyValue) -> int:
+    """A count, -1 where nothing was sent, -2 where it is no count."""
+    if not value.WhichOneof("value"):
+        return -1
+    made = count(value)
+    return -2 if made is None else made
 
 
 def count(value: AnyValue) -> int | None:
@@ -354,6 +515,11 @@ def count(value: AnyValue) -> int | None:
             number = int(value.double_value)
         case "string_value" if re.fullmatch(r"[0-9]{1,19}", value.string_value):
             number = int(value.string_value)
+        case "string_value":
+            made = _number_in(value)
+            if made is None or made < 0 or not made.is_integer():
+                return None
+            number = int(made)
         case _:
             return None
     return number if 0 <= number <= _NANOSECONDS_MAX else None
@@ -362,16 +528,16 @@ def count(value: AnyValue) -> int | None:
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def _number(value: AnyValue) -> int | None:
-    """The bits of a finite double."""
+def _number_in(value: AnyValue) -> float | None:
+    """A finite double."""
     match value.WhichOneof("value"):
         case "int_value":
-            return bits(float(value.int_value))
+            return float(value.int_value)
         case "double_value" if math.isfinite(value.double_value):
-            return bits(value.double_value)
+            return value.double_value
         case "string_value" if len(value.string_value) <= 64 and _NUMBER.fullmatch(value.string_value):
             number = float(value.string_value)
-            return bits(number) if math.isfinite(number) else None
+            return number if math.isfinite(number) else None
     return None
 
 
@@ -404,68 +570,74 @@ def amount(text: str) -> Decimal | None:
 # gpt-4o-mini of openai, in dollars a token; what has no price of its own is paid as what includes it.
 PRICES = {"input": Decimal("0.15"), "output": Decimal("0.6"), "cache_read": Decimal("0.075")}
 KNOWN_MODEL = "gpt-4o-mini"
-_PRICES_END = 4_291_747_200 * 10**9  # the year 2106
+# Who is in the price list, of those that random requests name.
+_LISTED_PROVIDERS = ("openai",)
 
 
 def expected_cost(row: Row, sent: dict[str, AnyValue]) -> Row:
     """The columns of costs of a row whose provider and model are openai's gpt-4o-mini, unknown, or absent."""
     reported = row["cost_reported_usd"]
-    read, write = row["cache_read_tokens"] or 0, row["cache_write_tokens"] or 0
-    used_input, output = row["input_tokens"], row["output_tokens"]
-    if used_input is not None and max(read, write) <= _MOST_TOKENS and read + write > used_input:
-        used_input += read + write
-    used = used_input is not None or output is not None
-    made: Row = {
-        "input_tokens": used_input,
+    counts = {name: row[name] for name in _TOKENS}
+    unreadable = any(raw_count(_first(_KEYS_OF[name], sent)) == -2 for name in _TOKENS)
+    used = any(value is not None for value in counts.values())
+    nothing: Row = {
         "cost_usd": None,
         "cost_input_usd": None,
         "cost_output_usd": None,
+        "cost_computed_usd": None,
         "cost_source": b"",
         "cost_reason": b"",
     }
-    if row["role"].decode() not in COUNTED_ROLES:
-        return made | {"cost_reason": b"not_counted" if used else b""}
-    named = row["response_model"] or row["request_model"]
-    known = _lower(named) == KNOWN_MODEL.encode() and _lower(row["provider"]) == b"openai"
-    plain = (used_input or 0) - read
-    possible = (
-        plain >= 0
-        and max(used_input or 0, output or 0) <= _MOST_TOKENS
-        and not any(_unreadable(field, row, sent) for field in FIELDS if field.kind == "count")
-    )
-    priced = row["start_time"] < _PRICES_END
-    counts = [_first(field.keys, sent) for field in FIELDS if field.kind == "count"]
-    readable = all(count(value) is not None for value in counts if value.WhichOneof("value"))
-    computable = known and used and readable and possible and priced
-    in_usd = _text(sent.get("gen_ai.usage.cost.currency", AnyValue())) in (b"", b"usd", b"USD")
-    preferred = sent.get("gen_ai.usage.cost.source") == AnyValue(string_value="provider")
-    if reported is not None and in_usd and (preferred or not computable):
+    if not row["counted"]:
+        return nothing | {"cost_reason": b"not_counted" if used else b""}
+    reason = _no_cost(row, counts, sent, used=used, unreadable=unreadable)
+    made = nothing
+    if not reason:
+        read = counts["cache_read_tokens"] or 0
+        of_input = (
+            ((counts["input_tokens"] or 0) - read) * PRICES["input"] + read * PRICES["cache_read"]
+        ) / 10**6
+        of_output = (counts["output_tokens"] or 0) * PRICES["output"] / 10**6
+        made = made | {
+            "cost_input_usd": of_input,
+            "cost_output_usd": of_output,
+            "cost_computed_usd": of_input + of_output,
+            "cost_usd": of_input + of_output,
+            "cost_source": b"computed",
+        }
+    billed = sent.get("gen_ai.usage.cost.source") == AnyValue(string_value="provider")
+    counts_reported = reported is not None and (billed or used or reported)
+    if counts_reported and (billed or reason):
         return made | {"cost_usd": reported, "cost_source": b"reported"}
-    if computable:
-        of_input = (plain * PRICES["input"] + read * PRICES["cache_read"]) / 10**6
-        of_output = (output or 0) * PRICES["output"] / 10**6
-        costs = {"cost_input_usd": of_input, "cost_output_usd": of_output, "cost_usd": of_input + of_output}
-        return made | costs | {"cost_source": b"computed"}
-    if not used:
-        reason = b"no_usage"
-    elif not named:
-        reason = b"no_model"
-    elif not known:
-        reason = b"unknown_model"
-    else:
-        reason = b"impossible_usage" if priced else b"unit_not_priced"
     return made | {"cost_reason": reason}
 
 
-def _unreadable(field: Field, row: Row, sent: dict[str, AnyValue]) -> bool:
-    """Whether something was sent for a count, and is none."""
-    values = (sent[key] for key in field.keys if key in sent)
-    said = (v for v in values if v.WhichOneof("value") and v != AnyValue(string_value=""))
-    return row[field.column] is None and next(said, None) is not None
-
-
-def _lower(text: Any) -> Any:
-    return text.lower() if isinstance(text, bytes) else text
+def _no_cost(
+    row: Row, counts: dict[str, int | None], sent: dict[str, AnyValue], *, used: bool, unreadable: bool
+) -> bytes:
+    """Why no cost can be computed; empty: it can."""
+    named = (row["response_model"] or row["request_model"]).lower()
+    known = KNOWN_MODEL.encode() in (named, row["request_model"].lower())
+    more = {name: count or 0 for name, count in counts.items()}
+    of_input = more["cache_read_tokens"] + more["cache_write_tokens"] + more["input_audio_tokens"]
+    of_output = more["reasoning_tokens"] + more["output_audio_tokens"]
+    if not used:
+        return b"no_usage"
+    if not named:
+        return b"no_model"
+    if not row["provider"] and _text(_first(_KEYS_OF["host"], sent)):
+        return b"unknown_provider"
+    if row["provider"] not in (b"", *(name.encode() for name in _LISTED_PROVIDERS)):
+        return b"unknown_provider"
+    if not known:
+        return b"unknown_model"
+    if unreadable or max(more.values()) > _MOST_TOKENS:
+        return b"impossible_usage"
+    if counts["input_tokens"] is None and of_input:
+        return b"usage_incomplete"
+    if more["cache_read_tokens"] > more["input_tokens"]:
+        return b"impossible_usage"
+    return b"usage_incomplete" if counts["output_tokens"] is None and of_output else b""
 
 
 def spans_of(sent: Sequence[Sent]) -> Iterator[Span]:

@@ -107,8 +107,19 @@ _ENDS = [
     ((1 << 32) - 1) * 10**9 + 1,
 ]
 _NOW = 1_790_000_000_000_000_001
-_COUNTED = [key for field in FIELDS if field.kind == "count" for key in field.keys]
-_CANONICAL = [*(key for field in FIELDS for key in field.keys), *CONTENT_KEYS]
+_KEYS_OF = {
+    field.column: [key for key in field.keys if "#" not in key and not key.startswith("event:")]
+    for field in FIELDS
+}
+_COUNTED = [key for field in FIELDS if field.kind == "count" for key in _KEYS_OF[field.column]]
+# What is mapped word by word, and so is text here; the others may be anything.
+_MAPPED = {
+    key
+    for field in FIELDS
+    if field.kind == "text" and field.column != "experiment_id"
+    for key in _KEYS_OF[field.column]
+}
+_CANONICAL = [*(key for keys in _KEYS_OF.values() for key in keys), *CONTENT_KEYS]
 
 
 def a_request(chance: Random, span_ids: Any) -> ExportTraceServiceRequest:
@@ -227,8 +238,13 @@ def _canonical(chance: Random) -> list[KeyValue]:
     }
     made = [(key, chance.choice(values)) for key, values in known.items() if chance.random() < 0.6]
     counts = [0, 1, 1000, 2000, "30", 50.0, 10**12, 10**12 + 1, (1 << 63) - 1]
-    made += [(key, chance.choice(counts)) for key in _COUNTED if chance.random() < 0.4]
-    made += [(chance.choice(_CANONICAL), a_value(chance)) for _ in range(chance.randrange(4))]
+    # Many spellings, of which few are sent together.
+    often = chance.choice([0.02, 0.05, 0.2])
+    made += [(key, chance.choice(counts)) for key in _COUNTED if chance.random() < often]
+    for _ in range(chance.randrange(4)):
+        key = chance.choice(_CANONICAL)
+        plain = chance.choice([None, True, 7, _text(chance)])
+        made.append((key, plain if key in _MAPPED else a_value(chance)))
     chance.shuffle(made)
     return [KeyValue(key=key, value=any_value(value)) for key, value in made]
 

@@ -7,7 +7,7 @@
     spans.py     spans become cells, entries and references: what stands where
     logs.py      the same for log records, and which of them can be stored
     requests.py  walks requests, resource by resource and scope by scope
-    costs.py     what each span costs
+    costs.py     which cost of a span counts, the reported or the computed one
     native.py    cells, entries and references become the bytes that ClickHouse reads
     tables.py    what each table is made of
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from spanledger.collector.rows import spans
-from spanledger.collector.rows.compiled import DATA, INT, INTS, NOTHING, compiled
 from spanledger.collector.rows.memory import MEMORY, USED, interned
 from spanledger.collector.rows.scan import (
     GOOD,
@@ -26,6 +25,7 @@ from spanledger.collector.rows.scan import (
 from spanledger.collector.rows.spans import FIELD_CELLS, FIELD_COLUMNS, close_row, field_text, own_attributes
 from spanledger.collector.rows.text import put_value
 from spanledger.collector.rows.wire import BYTES, FIXED32, FIXED64, VARINT, field, is_utf8
+from spanledger.schemas.compiled import DATA, INT, INTS, NOTHING, compiled
 from spanledger.schemas.dialects import Field
 
 # What a record's own fields say, by position in the array that `log_head` fills. TIME is the observed time

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from spanledger.collector.rows.compiled import (
+from spanledger.schemas.compiled import (
     BYTES,
     CUBE,
     DATA,
@@ -29,23 +29,34 @@ from spanledger.collector.rows.compiled import (
 # Positions in `state`. SHORT: which arrays were too short, as flags. CUT: values that were cut;
 # DROPPED_*: attributes left out for the length of their key, for their number.
 USED, STRINGS, KEYS, SERIAL, SHORT, CUT, DROPPED_LONG, DROPPED_MANY = range(8)
-LIMIT_VALUE, LIMIT_ATTRIBUTES, LIMIT_KEY, SEED, EVENTS, LINKS, LAST_CUT = range(8, 15)
+LIMIT_VALUE, LIMIT_ATTRIBUTES, LIMIT_KEY, SEED, EVENTS, LINKS, LAST_CUT, FIRST_CHUNK = range(8, 16)
 MAP_COUNTS, MAP_KEYS, LIST_COUNTS, COUNTS = 16, 32, 48, 64  # one for each map, map, list and column
+# SEEN_HINTS: which dialects the attributes of the span hint at.
+SEEN_HINTS = 45
+# Of the known keys, the first that is the beginning of content keys and the one behind the last of them; and
+# how many names of events say that the first piece of an answer is there.
+FIRST_PREFIX, LAST_PREFIX, CHUNK_EVENTS = 29, 30, 31
 MAPS = 13
 SHORT_ARENA, SHORT_STRINGS, SHORT_KEYS, SHORT_ENTRIES, SHORT_NESTED = 1, 2, 4, 8, 16
 
 # Rows of `strings`, the table of distinct strings by column.
 HASH, COLUMN, AT, SIZE, NUMBER = range(5)
-# Rows of `keys`, the attribute keys: their code in the dialect table, in which holder and where in it they
-# were seen last, where they stand and their size; the number of a key in each map, from 1; and for each
-# map the key of each number.
-CODE, SEEN, PLACE, KEY_AT, KEY_SIZE = range(5)
-NUMBER_IN = 5
+# Rows of `keys`, the attribute keys: their codes in the dialect table (a key may fill two fields; on an event
+# it may fill another), the node of its members in `members`, which dialects it hints at; in which holder and
+# where in it they were seen last, where they stand and their size; the number of a key in each map, from 1;
+# and for each map the key of each number.
+CODE, SECOND_CODE, EVENT_CODE, ROOT, HINTS, SEEN, PLACE, KEY_AT, KEY_SIZE = range(9)
+NUMBER_IN = 9
 KEY_OF = NUMBER_IN + MAPS
 KEY_ROWS = KEY_OF + MAPS
 # Rows of `slots`, the fields of the dialect table: the best value found for a span, by priority, with its
 # kind, its value, its size, and where it stands as JSON text, with its size; then what becomes of it.
 PRIORITY, KIND, VALUE, VALUE_SIZE, JSON, JSON_SIZE, WAY, FIELD_COLUMN = range(8)
+
+# Rows of `members`, the tree of members that are looked for in JSON: name, first child, next sibling, codes.
+MEMBER_AT, MEMBER_SIZE, MEMBER_FIRST, MEMBER_NEXT, MEMBER_CODE, MEMBER_SECOND_CODE = range(6)
+DEEPEST_MEMBER = 16
+WORST = 1 << 30  # the priority of nothing
 
 KEY_COLUMN = 0
 
@@ -60,6 +71,8 @@ class Memory(NamedTuple):
     keys: Any
     pairs: Any  # the attributes that are looked at: key, where the value begins and ends
     slots: Any
+    members: Any  # that are looked for in JSON
+    path: Any  # where in a JSON document the reading is
     stack: Any  # for values within values
     head: Any  # of the span that is looked at
     cut: Any  # keys of the attributes of its resource and scope that were cut
@@ -69,7 +82,7 @@ class Memory(NamedTuple):
 
 
 MEMORY = types.NamedTuple(
-    (BYTES, INTS, TABLE, INTS, TABLE, TABLE, TABLE, INTS, INTS, INTS, CUBE, TABLE, TABLE), Memory
+    (BYTES, INTS, TABLE, INTS, TABLE, TABLE, TABLE, TABLE, INTS, INTS, INTS, INTS, CUBE, TABLE, TABLE), Memory
 )
 
 
@@ -114,7 +127,7 @@ def _hash(arena: Any, column: Any, at: Any, size: Any, seed: Any) -> Any:
 
 
 @compiled(FLAG, DATA, INT, INT, INT, inline=True)
-def _equal(arena: Any, one: Any, other: Any, size: Any) -> Any:
+def equal(arena: Any, one: Any, other: Any, size: Any) -> Any:
     while size >= 8:
         if load64(arena, one) != load64(arena, other):
             return False
@@ -140,7 +153,7 @@ def intern(m: Any, column: Any, at: Any, size: Any) -> Any:
             strings[HASH, n] == mixed
             and strings[COLUMN, n] == column
             and strings[SIZE, n] == size
-            and _equal(m.arena, strings[AT, n], at, size)
+            and equal(m.arena, strings[AT, n], at, size)
         ):
             return strings[NUMBER, n]
         slot = (slot + 1) & mask
@@ -164,3 +177,16 @@ def intern(m: Any, column: Any, at: Any, size: Any) -> Any:
 def interned(m: Any, column: Any, at: Any, size: Any) -> Any:
     """`intern` where it is not needed for every attribute or field of a span."""
     return intern(m, column, at, size)
+
+
+@compiled(NOTHING, MEMORY, INT, INT, INT, INT, INT, INT, inline=True)
+def offer(m: Any, code: Any, kind: Any, value: Any, size: Any, json: Any, json_size: Any) -> None:
+    """Take a value for the field that `code` (slot and priority) names, unless a better one is there."""
+    slot, priority = (code >> 8) - 1, code & 255
+    if priority < m.slots[PRIORITY, slot]:
+        m.slots[PRIORITY, slot] = priority
+        m.slots[KIND, slot] = kind
+        m.slots[VALUE, slot] = value
+        m.slots[VALUE_SIZE, slot] = size
+        m.slots[JSON, slot] = json
+        m.slots[JSON_SIZE, slot] = json_size

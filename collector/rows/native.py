@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spanledger.collector.rows.compiled import BYTES, DATA, INT, INTS, NOTHING, compiled
 from spanledger.collector.rows.memory import copy
+from spanledger.schemas.compiled import BYTES, DATA, INT, INTS, NOTHING, compiled
 from spanledger.schemas.errors import BadData
 
 LOW_CARDINALITY_PREFIX = np.int64(1).tobytes()  # the version of its dictionary

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from spanledger.collector.rows.compiled import DATA, FLAG, INT, INTS, TABLE, compiled
 from spanledger.collector.rows.logs import (
     C_RESOURCE,
     C_RESOURCE_SIZE,
@@ -67,6 +66,7 @@ from spanledger.collector.rows.spans import (
 )
 from spanledger.collector.rows.text import fitting
 from spanledger.collector.rows.wire import BYTES, VARINT, field, is_utf8
+from spanledger.schemas.compiled import DATA, FLAG, INT, INTS, TABLE, compiled
 
 # What a request holds. Those of both are alike down to the scope.
 SPANS, LOGS = range(2)

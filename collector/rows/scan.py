@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from spanledger.collector.rows.compiled import DATA, FLAG, INT, INTS, compiled
 from spanledger.collector.rows.wire import BYTES, FIXED32, FIXED64, VARINT, field, is_utf8, varint
+from spanledger.schemas.compiled import DATA, FLAG, INT, INTS, compiled
 
 # What a span's own fields say, by position in the array that `span_head` fills.
 TRACE_ID, TRACE_ID_SIZE, SPAN_ID, SPAN_ID_SIZE, PARENT_ID, PARENT_ID_SIZE = range(6)

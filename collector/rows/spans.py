@@ -1,8 +1,8 @@
 """Requests become cells, entries and references: what stands in which row of which column, and where in
 the arena. native.py makes a block of it.
 
-The dialect table (schemas/dialects.py) comes in as numbers: an attribute's key is looked up once, giving
-`slot * 256 + priority`; of all attributes that fill a slot the one with the lowest priority counts.
+The dialect table (schemas/dialects.py) comes in as numbers (known.py): an attribute's key is looked up once,
+giving `slot * 256 + priority`; of all attributes that fill a slot the one with the lowest priority counts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ import numpy as np
 from numba import types
 
 from spanledger.collector.rows import scan
-from spanledger.collector.rows.compiled import (
-    DATA,
-    INT,
-    INTS,
-    NOTHING,
-    as_bits,
-    as_double,
-    compiled,
-)
-from spanledger.collector.rows.compiled import DOUBLE as FLOAT
+from spanledger.collector.rows.members import next_text, read_members
 from spanledger.collector.rows.memory import (
+    CHUNK_EVENTS,
     CODE,
     CUT,
     DROPPED_LONG,
     DROPPED_MANY,
+    EVENT_CODE,
     EVENTS,
     FIELD_COLUMN,
+    FIRST_CHUNK,
+    FIRST_PREFIX,
+    HINTS,
     JSON,
     JSON_SIZE,
     KEY_AT,
@@ -39,6 +35,7 @@ from spanledger.collector.rows.memory import (
     KEYS,
     KIND,
     LAST_CUT,
+    LAST_PREFIX,
     LIMIT_ATTRIBUTES,
     LIMIT_KEY,
     LIMIT_VALUE,
@@ -50,7 +47,10 @@ from spanledger.collector.rows.memory import (
     NUMBER_IN,
     PLACE,
     PRIORITY,
+    ROOT,
+    SECOND_CODE,
     SEEN,
+    SEEN_HINTS,
     SERIAL,
     SHORT,
     SHORT_ENTRIES,
@@ -60,8 +60,11 @@ from spanledger.collector.rows.memory import (
     VALUE,
     VALUE_SIZE,
     WAY,
+    WORST,
+    equal,
     intern,
     interned,
+    offer,
 )
 from spanledger.collector.rows.scan import (
     ARRAY,
@@ -75,6 +78,17 @@ from spanledger.collector.rows.scan import (
 )
 from spanledger.collector.rows.text import count_in, fitting, number_in, put_double, put_int, put_value
 from spanledger.collector.rows.wire import BYTES, FIXED32, FIXED64, VARINT, field
+from spanledger.schemas.compiled import (
+    DATA,
+    FLAG,
+    INT,
+    INTS,
+    NOTHING,
+    as_bits,
+    as_double,
+    compiled,
+)
+from spanledger.schemas.compiled import DOUBLE as FLOAT
 
 # The maps of `spans`, then those that hold a resource's and a scope's attributes for its spans.
 (
@@ -141,14 +155,15 @@ FIELD_COLUMNS = 10
     C_EVENTS,
     C_LINKS,
     C_CUT,
+    C_FIRST_CHUNK,  # the time of an event that says so; 0: none does
+    C_HINTS,
     C_MAPS,  # one for each map up to M_SCOPE
-) = range(30)
+) = range(32)
 FIELD_CELLS = C_MAPS + M_SCOPE + 1  # two for each field of the dialect table
 
 # What becomes of a field's value; dialects.py has the words.
-AS_DISTINCT, AS_TEXT, AS_COUNT, AS_NUMBER, AS_MONEY, AS_TEXTS = range(6)
-CONTENT = 200 << 8  # codes from here on are content
-_WORST = 1 << 30
+AS_DISTINCT, AS_TEXT, AS_COUNT, AS_NUMBER, AS_MONEY, AS_TEXTS, AS_LIST = range(7)
+CONTENT = 200 << 8  # the code of content
 CUT_ABOVE = 256  # attributes of a resource and a scope whose cut is noted on their spans
 
 # Columns of `nested`: events, links, and lists of distinct strings.
@@ -166,6 +181,16 @@ def _characters(arena: Any, at: Any, size: Any) -> Any:
     for n in range(at, at + size):
         count += arena[n] & 0xC0 != 0x80
     return count
+
+
+@compiled(INT, MEMORY, INT, INT)
+def _code_by_beginning(m: Any, key: Any, key_size: Any) -> Any:
+    """The code of a key that is not in the table: CONTENT where it begins as content keys do, else 0."""
+    for n in range(m.state[FIRST_PREFIX], m.state[LAST_PREFIX]):
+        size = m.keys[KEY_SIZE, n]
+        if size < key_size and equal(m.arena, m.keys[KEY_AT, n], key, size):
+            return np.int64(CONTENT)
+    return np.int64(0)
 
 
 @compiled(types.UniTuple(INT, 2), MEMORY, INT, INT, INT)
@@ -193,7 +218,7 @@ def attributes_of(m: Any, at: Any, end: Any, number_of: Any) -> Any:
             n = 0
         if n >= m.state[KEYS]:
             m.state[KEYS] = n + 1
-            m.keys[CODE, n] = 0
+            m.keys[CODE, n] = _code_by_beginning(m, key, key_size)
             m.keys[SEEN, n] = 0
             m.keys[KEY_AT, n], m.keys[KEY_SIZE, n] = key, key_size
         if m.keys[SEEN, n] == serial:
@@ -276,6 +301,9 @@ def json_map(m: Any, at: Any, end: Any, number_of: Any, into: Any) -> Any:
         key = m.pairs[0, n]
         if key >= 0:
             kind, value, size = any_value(m.arena, m.pairs[1, n], m.pairs[2, n])
+            if into == M_EVENT and m.keys[EVENT_CODE, key] != 0 and kind == STRING and size > 0:
+                kept = fitting(m.arena, value, size, m.state[LIMIT_VALUE])
+                offer(m, m.keys[EVENT_CODE, key], kind, value, kept, 0, 0)
             if into == M_EVENT and m.keys[CODE, key] >= CONTENT:
                 # Older conventions have the prompt and the answer in events of the span.
                 where, text_size = _json(m, kind, value, size)
@@ -291,7 +319,8 @@ def own_attributes(m: Any, at: Any, end: Any, number_of: Any) -> Any:
     each field into m.slots; how many were left out.
     """
     count, left_out = attributes_of(m, at, end, number_of)
-    m.slots[PRIORITY, :] = _WORST
+    m.slots[PRIORITY, :] = WORST
+    hints = np.int64(0)
     limit = m.state[LIMIT_VALUE]
     for n in range(count):
         key = m.pairs[0, n]
@@ -321,18 +350,20 @@ def own_attributes(m: Any, at: Any, end: Any, number_of: Any) -> Any:
                 json, json_size = _limited_json(m, key, kind, value, size)
             stored, stored_size = json, json_size
         _entry(m, into, key, stored, stored_size)
-        if kind == STRING and size == 0:
+        hints |= m.keys[HINTS, key]
+        if m.keys[ROOT, key] != 0:
+            if kind == STRING:
+                read_members(m, m.keys[ROOT, key], value, value + size)
+            elif json_size > 0:
+                read_members(m, m.keys[ROOT, key], json, json + json_size)
+        if code == 0 or content or kind == NONE or (kind == STRING and size == 0):
             continue
-        if code == 0 or content or kind == NONE:
-            continue
-        slot, priority = (code >> 8) - 1, code & 255
-        if priority < m.slots[PRIORITY, slot]:
-            m.slots[PRIORITY, slot] = priority
-            m.slots[KIND, slot] = kind
-            m.slots[VALUE, slot] = value
-            m.slots[VALUE_SIZE, slot] = stored_size if kind == STRING else size
-            m.slots[JSON, slot] = json
-            m.slots[JSON_SIZE, slot] = json_size
+        if kind == STRING:
+            size = stored_size
+        offer(m, code, kind, value, size, json, json_size)
+        if m.keys[SECOND_CODE, key] != 0:
+            offer(m, m.keys[SECOND_CODE, key], kind, value, size, json, json_size)
+    m.state[SEEN_HINTS] = hints
     return left_out
 
 
@@ -340,9 +371,12 @@ def own_attributes(m: Any, at: Any, end: Any, number_of: Any) -> Any:
 def field_text(m: Any, slot: Any) -> Any:
     """What was found for a field, as text: where it stands, and its size."""
     kind, value, size = m.slots[KIND, slot], m.slots[VALUE, slot], m.slots[VALUE_SIZE, slot]
-    if m.slots[PRIORITY, slot] == _WORST or kind == BOOL:
+    if m.slots[PRIORITY, slot] == WORST or kind == BOOL:
         return np.int64(0), np.int64(0)
     if kind == STRING:
+        # MLflow and Langfuse send texts as JSON.
+        if size > 1 and m.arena[value] == 34 and m.arena[value + size - 1] == 34:
+            return value + 1, size - 2
         return value, size
     if kind == INTEGER or kind == DOUBLE:
         at = m.state[USED]
@@ -358,17 +392,21 @@ def field_text(m: Any, slot: Any) -> Any:
 def _count(m: Any, slot: Any) -> Any:
     """What was found for a field, as a non-negative integer; -1 where nothing was, -2 where it is none."""
     kind, value = m.slots[KIND, slot], m.slots[VALUE, slot]
-    if m.slots[PRIORITY, slot] == _WORST:
+    if m.slots[PRIORITY, slot] == WORST:
         return np.int64(-1)
     if kind == INTEGER:
         return value if value >= 0 else np.int64(-2)
+    number = np.nan
     if kind == STRING:
-        count = count_in(m.arena, value, m.slots[VALUE_SIZE, slot])
-        return count if count >= 0 else np.int64(-2)
-    if kind == DOUBLE:
+        size = m.slots[VALUE_SIZE, slot]
+        count = count_in(m.arena, value, size)
+        if count >= 0:
+            return count
+        number = number_in(m.arena, m.state, value, size)
+    elif kind == DOUBLE:
         number = as_double(value)
-        if number >= 0 and number < 2.0**63 and number == np.floor(number):
-            return np.int64(number)
+    if number >= 0 and number < 2.0**63 and number == np.floor(number):
+        return np.int64(number)
     return np.int64(-2)
 
 
@@ -376,7 +414,7 @@ def _count(m: Any, slot: Any) -> Any:
 def _number(m: Any, slot: Any) -> Any:
     """What was found for a field, as a finite number; NaN where it is none."""
     kind, value = m.slots[KIND, slot], m.slots[VALUE, slot]
-    if m.slots[PRIORITY, slot] == _WORST:
+    if m.slots[PRIORITY, slot] == WORST:
         return np.nan
     if kind == INTEGER:
         return np.float64(value)
@@ -387,15 +425,43 @@ def _number(m: Any, slot: Any) -> Any:
     return np.nan
 
 
-@compiled(NOTHING, MEMORY, INT, INT, INT)
-def _texts(m: Any, slot: Any, which: Any, column: Any) -> None:
+@compiled(NOTHING, MEMORY, INT, INT, INT, INT)
+def _split(m: Any, which: Any, column: Any, at: Any, size: Any) -> None:
+    """Append the parts of a text that stand between commas, without space around them."""
+    end = at + size
+    while at < end:
+        last = at
+        while last < end and m.arena[last] != 44:
+            last += 1
+        first, behind = at, last
+        while first < behind and m.arena[first] <= 32:
+            first += 1
+        while behind > first and m.arena[behind - 1] <= 32:
+            behind -= 1
+        if behind > first:
+            list_item(m, which, interned(m, column, first, behind - first))
+        at = last + 1
+
+
+@compiled(NOTHING, MEMORY, INT, INT, INT, FLAG)
+def _texts(m: Any, slot: Any, which: Any, column: Any, with_commas: Any) -> None:
     """What was found for a field, as a list of strings; a single value is a list of one."""
     kind, value, size = m.slots[KIND, slot], m.slots[VALUE, slot], m.slots[VALUE_SIZE, slot]
-    if m.slots[PRIORITY, slot] == _WORST or kind == BOOL:
+    if m.slots[PRIORITY, slot] == WORST or kind == BOOL:
         return
     if kind != ARRAY:
         value, size = field_text(m, slot)
-        if size > 0:
+        if kind == STRING and size > 1 and m.arena[value] == 91 and m.arena[value + size - 1] == 93:
+            at, end = value + 1, value + size
+            while True:
+                at = next_text(m, at, end, m.path)
+                if at < 0:
+                    return
+                size = fitting(m.arena, m.path[0], m.path[1], m.state[LIMIT_VALUE])
+                list_item(m, which, interned(m, column, m.path[0], size))
+        if with_commas and kind == STRING:
+            _split(m, which, column, value, size)
+        elif size > 0:
             list_item(m, which, interned(m, column, value, size))
         return
     at, end = value, value + size
@@ -419,6 +485,14 @@ def _fields(m: Any, row: Any) -> None:
     for slot in range(m.slots.shape[1]):
         way, column = m.slots[WAY, slot], m.slots[FIELD_COLUMN, slot]
         cell = FIELD_CELLS + 2 * slot
+        if m.slots[PRIORITY, slot] == WORST:
+            # Text number 0 of every field is the empty one.
+            m.cells[cell, row] = -1 if way == AS_COUNT else 0
+            m.cells[cell + 1, row] = 0
+            if way >= AS_TEXTS:
+                which += 1
+                m.cells[cell, row] = m.state[LIST_COUNTS + which]
+            continue
         if way == AS_DISTINCT:
             at, size = field_text(m, slot)
             m.cells[cell, row] = intern(m, column, at, size)
@@ -432,7 +506,7 @@ def _fields(m: Any, row: Any) -> None:
             m.cells[cell + 1, row] = np.isfinite(number)
         else:
             which += 1
-            _texts(m, slot, which, column)
+            _texts(m, slot, which, column, way == AS_LIST)
             m.cells[cell, row] = m.state[LIST_COUNTS + which]
 
 
@@ -455,7 +529,10 @@ def _event(m: Any, at: Any, end: Any) -> Any:
         elif number == 4 and kind == VARINT:
             dropped = a & 0xFFFF_FFFF
     m.nested[E_TIME, n] = time
-    m.nested[E_NAME, n] = interned(m, L_EVENT_NAME, name, name_size)
+    number = interned(m, L_EVENT_NAME, name, name_size)
+    m.nested[E_NAME, n] = number
+    if number < m.state[CHUNK_EVENTS] and (m.state[FIRST_CHUNK] == 0 or time < m.state[FIRST_CHUNK]):
+        m.state[FIRST_CHUNK] = time
     m.nested[E_DROPPED, n] = dropped + left_out
     m.nested[E_MAP_END, n] = m.state[MAP_COUNTS + M_EVENT]
 
@@ -511,6 +588,7 @@ def put_span(m: Any, at: Any, end: Any, row: Any, head: Any) -> None:
     """What a span holds, into row `row`; the cells of its resource and scope are there already."""
     c = m.cells
     left_out = own_attributes(m, at, end, 9)
+    m.state[FIRST_CHUNK] = 0
     if head[scan.EVENTS] + head[scan.LINKS] > 0:
         p = at
         while p < end:
@@ -536,4 +614,5 @@ def put_span(m: Any, at: Any, end: Any, row: Any, head: Any) -> None:
     c[C_DROPPED_EVENTS, row] = head[scan.DROPPED_EVENTS]
     c[C_DROPPED_LINKS, row] = head[scan.DROPPED_LINKS]
     c[C_EVENTS, row], c[C_LINKS, row] = m.state[EVENTS], m.state[LINKS]
+    c[C_FIRST_CHUNK, row], c[C_HINTS, row] = m.state[FIRST_CHUNK], m.state[SEEN_HINTS]
     close_row(m, row)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from spanledger.collector.price_list import PriceList
 from spanledger.collector.rows import logs, requests, scan, spans
-from spanledger.collector.rows.block import Column, SpanColumns
+from spanledger.collector.rows.columns import Made
 from spanledger.collector.rows.log_columns import LogColumns
 from spanledger.collector.rows.memory import Memory
-from spanledger.schemas.dialects import FIELDS, Field
+from spanledger.collector.rows.money import Pricing
+from spanledger.collector.rows.span_columns import LISTS, SPAN_FIELDS, SpanColumns
+from spanledger.schemas.dialects import Field
 
 
 class Table(NamedTuple):
@@ -18,7 +19,8 @@ class Table(NamedTuple):
 
     `items`: what its rows are to a person. `request`: the message that holds them. `what`: the same, for the
     compiled functions. `faults`: why an item cannot be stored, by number from 1; the last one is that of
-    values that nest too deep. `fields`: what of an item's attributes is looked up. `cells` and
+    values that nest too deep. `fields`: what of an item's attributes is looked up;
+    `lists`: how many of them are lists. `cells` and
     `string_columns`: how many there are. `columns`: from what the compiled functions left to columns.
     """
 
@@ -28,9 +30,10 @@ class Table(NamedTuple):
     what: int
     faults: tuple[str, ...]
     fields: tuple[Field, ...]
+    lists: int
     cells: int
     string_columns: int
-    columns: Callable[[Memory, int, PriceList], list[Column]]
+    columns: Callable[[Memory, int, Pricing], Made]
 
 
 SPANS = Table(
@@ -39,10 +42,11 @@ SPANS = Table(
     request="ExportTraceServiceRequest",
     what=requests.SPANS,
     faults=scan.FAULTS,
-    fields=FIELDS,
-    cells=spans.FIELD_CELLS + 2 * len(FIELDS),
-    string_columns=spans.FIELD_COLUMNS + len(FIELDS),
-    columns=lambda m, rows, prices: SpanColumns(m, rows, prices).all(),
+    fields=SPAN_FIELDS,
+    lists=LISTS,
+    cells=spans.FIELD_CELLS + 2 * len(SPAN_FIELDS),
+    string_columns=spans.FIELD_COLUMNS + len(SPAN_FIELDS),
+    columns=lambda m, rows, pricing: SpanColumns(m, rows, pricing).all(),
 )
 
 LOGS = Table(
@@ -52,9 +56,10 @@ LOGS = Table(
     what=requests.LOGS,
     faults=logs.FAULTS,
     fields=logs.FIELDS,
+    lists=0,
     cells=logs.CELLS,
     string_columns=logs.COLUMNS,
-    columns=lambda m, rows, _: LogColumns(m, rows).all(),
+    columns=lambda m, rows, _: Made(LogColumns(m, rows).all(), []),
 )
 
 TABLES = {table.name: table for table in (SPANS, LOGS)}

@@ -12,21 +12,6 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from spanledger.collector.rows.compiled import (
-    BYTES,
-    DATA,
-    FLAG,
-    INT,
-    INTS,
-    NOTHING,
-    as_double,
-    compiled,
-    copy_bytes,
-    double_text,
-    load64,
-    text_double,
-)
-from spanledger.collector.rows.compiled import DOUBLE as FLOAT
 from spanledger.collector.rows.memory import USED, put_byte, room
 from spanledger.collector.rows.scan import (
     ARRAY,
@@ -41,6 +26,21 @@ from spanledger.collector.rows.scan import (
 )
 from spanledger.collector.rows.wire import BYTES as DELIMITED
 from spanledger.collector.rows.wire import field
+from spanledger.schemas.compiled import (
+    BYTES,
+    DATA,
+    FLAG,
+    INT,
+    INTS,
+    NOTHING,
+    as_double,
+    compiled,
+    copy_bytes,
+    double_text,
+    load64,
+    text_double,
+)
+from spanledger.schemas.compiled import DOUBLE as FLOAT
 
 _WRAPPED_MAP = BLOB + 1
 _ALL_COMPARED = 256  # of a map with more keys than this, equal ones are left to the reader of the JSON

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import int64, types
 
-from spanledger.collector.rows.compiled import DATA, FLAG, INT, compiled, load64
+from spanledger.schemas.compiled import DATA, FLAG, INT, compiled, load64
 
 VARINT, FIXED64, BYTES, GROUP, END_GROUP, FIXED32 = 0, 1, 2, 3, 4, 5
 _LARGEST_FIELD = (1 << 29) - 1

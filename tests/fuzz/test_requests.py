@@ -22,6 +22,7 @@ import numba
 import pytest
 from clickhouse_connect.driver.client import Client
 from damage import damaged
+from documents import add_documents
 from google.protobuf.message import DecodeError
 from guarded import Guarded
 from ledger_rows import good
@@ -62,11 +63,16 @@ def guarded() -> Guarded:
 
 
 def sent_in(number: int, signal: Signal) -> list[bytes]:
-    """The requests of a round: one in five as its library would send it, one in five through JSON."""
+    """The requests of a round: one in five as its library would send it, one in five through JSON.
+
+    Half of them have attributes whose members are read, damaged as text before anything else is.
+    """
     chance, ids = Random(number), (n.to_bytes(8, "big") for n in itertools.count(1))
     bodies = []
     while len(bodies) < _REQUESTS:
         made = _MAKE[signal.name](chance, ids)
+        if chance.random() < 0.5:
+            add_documents(chance, made)
         body = made.SerializeToString()
         match chance.randrange(5):
             case 0:

@@ -9,11 +9,12 @@ from clickhouse_connect.driver.client import Client
 from ledger_rows import Sent
 
 from spanledger.collector.gate import check
-from spanledger.collector.price_list import PriceList
 from spanledger.collector.rows.block import Block, Blocks, Limits, Request
+from spanledger.collector.rows.money import Pricing
 from spanledger.collector.rows.tables import SPANS
 from spanledger.collector.store import INSERT_SETTINGS
 from spanledger.schemas.database import Target, connect
+from spanledger.schemas.prices.book import PriceBook
 
 # A table with the columns of `spans` that keeps them in memory: spans of a thousand days are a thousand
 # partitions, which is nothing that is tested here.
@@ -22,14 +23,14 @@ LIMITS = Limits(value_bytes=1 << 20, attributes=1024, key_characters=256, depth=
 
 
 @pytest.fixture(scope="session")
-def prices(target: Target) -> Iterator[PriceList]:
+def prices(target: Target) -> Iterator[Pricing]:
     client = connect(target)
-    yield PriceList(client, target.database)
+    yield Pricing(PriceBook(client), "provider")
     client.close()
 
 
 @pytest.fixture
-def make_blocks(prices: PriceList) -> Callable[..., Blocks]:
+def make_blocks(prices: Pricing) -> Callable[..., Blocks]:
     """Blocks with the default limits but for those that are given."""
     return lambda **limits: Blocks(SPANS, LIMITS._replace(**limits), prices)
 

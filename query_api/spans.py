@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from spanledger.query_api.logs import Record, read_logs
+from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.traces import Extent, status_name, summaries
-from spanledger.query_api.tree import Span, build_tree, tree_text
+from spanledger.query_api.tree import Node, Span, build_tree, tree_text, walk
 from spanledger.query_api.values import merged, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 
@@ -41,11 +43,14 @@ SELECT
     links.flags AS link_flags,
     links.attributes AS link_attributes,
     links.dropped_attributes_count AS link_dropped,
-    role, operation, provider, request_model, response_model, response_id, conversation_id, user_id,
+    dialect, role, operation, provider, provider_claimed, service_tier, request_model, response_model,
+    response_id, conversation_id, user_id,
     tool_name, agent_name, experiment_id, error_type, tags, finish_reasons, time_to_first_chunk_s,
     input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-    input_audio_tokens, output_audio_tokens,
-    cost_usd, cost_input_usd, cost_output_usd, cost_source, cost_reason, cost_reported_usd,
+    input_audio_tokens, output_audio_tokens, usage, usage_flags,
+    counted, lower(hex(duplicate_of)) AS duplicate,
+    cost_usd, cost_input_usd, cost_output_usd, cost_source, cost_reason,
+    cost_reported_usd, cost_computed_usd, cost_origin,
     price_model, price_version
 FROM spans FINAL
 WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)
@@ -53,20 +58,15 @@ LIMIT {most:UInt32}
 """
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-# Which attribute shows what went in and what came out: the first that was sent.
-INPUT_KEYS = ("gen_ai.input.messages", "gen_ai.tool.call.arguments", "gen_ai.prompt")
-OUTPUT_KEYS = (
-    "gen_ai.output.messages",
-    "gen_ai.tool.call.result",
-    "gen_ai.retrieval.documents",
-    "gen_ai.completion",
-)
 # Columns that are given under their own name; empty means that it was not sent.
 _TEXTS = (
+    "dialect",
     "operation",
     "error_type",
     "service",
     "provider",
+    "provider_claimed",
+    "service_tier",
     "request_model",
     "response_model",
     "response_id",
@@ -87,6 +87,7 @@ _AS_STORED = (
     "dropped_links_count",
     "attributes_cut",
 )
+_MESSAGES = ("input", "output", "system_instructions", "tool_definitions")
 _TOKENS = (
     "cache_read_tokens",
     "cache_write_tokens",
@@ -110,7 +111,17 @@ def trace_json(client: Client, project: str, trace_id: str) -> bytes:
         trace = summaries(client, project, [Extent(trace_id, min(starts), max(starts))])[trace_id]
         if trace.summary["span_count"] == len(spans):
             break
-    return tree_text(trace.summary, build_tree(spans))
+    roots = build_tree(spans)
+    _hand_down(roots)
+    return tree_text(trace.summary, roots)
+
+
+def _hand_down(roots: Sequence[Node]) -> None:
+    """Who names no conversation or user has those of the span above: many libraries name them at the top."""
+    for _, node in walk(roots):
+        for child in node["children"]:
+            for name in ("conversation_id", "user_id"):
+                child[name] = child[name] or node[name]
 
 
 def read_spans(client: Client, project: str, trace_id: str) -> list[Span]:
@@ -119,14 +130,15 @@ def read_spans(client: Client, project: str, trace_id: str) -> list[Span]:
     result = client.query(SPANS_SQL, parameters=parameters)
     if result.row_count > MOST_SPANS:
         raise TraceTooLarge(f"Trace {trace_id} has more than {MOST_SPANS:,} spans")
-    return [_span(row) for row in result.named_results()]
+    logs = read_logs(client, project, trace_id)
+    return [_span(row, logs.get(row["id"], ())) for row in result.named_results()]
 
 
-def _span(row: Mapping[str, Any]) -> Span:
-    return Span(row["start_ns"], row["id"], row["parent"] or None, _fields(row))
+def _span(row: Mapping[str, Any], logs: Sequence[Record]) -> Span:
+    return Span(row["start_ns"], row["id"], row["parent"] or None, _fields(row, logs))
 
 
-def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(row: Mapping[str, Any], logs: Sequence[Record]) -> dict[str, Any]:
     attributes = merged(
         {**row["attributes_string"], **row["content_string"]},
         row["attributes_int"],
@@ -135,7 +147,8 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
         row["attributes_json"],
         row["content_json"],
     )
-    kind = row["kind"]
+    kind, events = row["kind"], _events(row)
+    read = read_messages(attributes, events, logs)
     return {
         "span_id": row["id"],
         "parent_span_id": row["parent"] or None,
@@ -151,30 +164,60 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] or None for name in _TEXTS},
         "model": row["response_model"] or row["request_model"] or None,
         "usage": _usage(row),
+        "counted": row["counted"],
+        "duplicate_of": _duplicate_of(row["duplicate"]),
         "cost": _cost(row),
-        "input": _first(attributes, INPUT_KEYS),
-        "output": _first(attributes, OUTPUT_KEYS),
+        **_messages(read),
         "attributes": attributes,
         "resource": _resource(row),
         "scope": _scope(row),
-        "events": _events(row),
+        "events": events,
         "links": _links(row),
         **{name: row[name] for name in _AS_STORED},
+        "finish_reasons": row["finish_reasons"] or _finish_reasons(read),
     }
 
 
-def _first(attributes: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    return next((readable(attributes[key]) for key in keys if key in attributes), None)
+def _finish_reasons(read: Conversation) -> list[str]:
+    """Those of the answers, for a span that has none: of streams some libraries send them only there."""
+    if read.output is None or read.output.as_sent or not isinstance(read.output.value, list):
+        return []
+    reasons = (answer.get("finish_reason") for answer in read.output.value if isinstance(answer, dict))
+    return [reason for reason in reasons if isinstance(reason, str) and reason]
 
 
-def _usage(row: Mapping[str, Any]) -> dict[str, int | None]:
+def _messages(read: Conversation) -> dict[str, Any]:
+    """What is shown of the messages, where it was found, and what of it could not be read."""
+    found = {name: getattr(read, name) for name in _MESSAGES}
+    return {
+        **{
+            name: each and (readable(each.value) if each.as_sent else each.value)
+            for name, each in found.items()
+        },
+        "messages_from": {name: list(each.source) for name, each in found.items() if each},
+        "messages_as_sent": [name for name, each in found.items() if each and each.as_sent],
+    }
+
+
+def _duplicate_of(ids: str) -> dict[str, str] | None:
+    return {"trace_id": ids[:32], "span_id": ids[32:]} if ids else None
+
+
+def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
     given = [row[name] for name in ("input_tokens", "output_tokens") if row[name] is not None]
     return {
         "input_tokens": row["input_tokens"],
         "output_tokens": row["output_tokens"],
         "total_tokens": sum(given) if given else None,
         **{name: row[name] for name in _TOKENS},
+        "other": {name: _count(name, row["usage"][name]) for name in sorted(row["usage"])},
+        "flags": row["usage_flags"],
     }
+
+
+def _count(unit: str, count: int) -> int | float:
+    """Durations are stored in microseconds."""
+    return count / 1e6 if unit.endswith("_seconds") else count
 
 
 def _cost(row: Mapping[str, Any]) -> dict[str, str | None]:
@@ -187,6 +230,8 @@ def _cost(row: Mapping[str, Any]) -> dict[str, str | None]:
         "price_model": row["price_model"] or None,
         "price_version": row["price_version"] or None,
         "reported_usd": money(row["cost_reported_usd"]),
+        "computed_usd": money(row["cost_computed_usd"]),
+        "origin": row["cost_origin"] or None,
     }
 
 

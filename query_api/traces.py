@@ -19,7 +19,6 @@ from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.values import money
 from spanledger.query_api.windows import Window, stored_days, windows
 from spanledger.schemas.api import Status
-from spanledger.schemas.dialects import COUNTED_ROLES
 
 LATEST_NS = (1 << 63) - 1
 _END_OF_LIST = Position(LATEST_NS, "ff" * 16)
@@ -48,11 +47,11 @@ SELECT
     toUnixTimestamp64Nano(max(greatest(start_time, end_time))) AS end_ns,
     count() AS span_count,
     countIf(status_code = 2) AS error_count,
-    countIf(role = 'LLM') AS llm_call_count,
-    sumIf(toUInt128(input_tokens), has({counted:Array(String)}, role)) AS input_tokens,
-    sumIf(toUInt128(output_tokens), has({counted:Array(String)}, role)) AS output_tokens,
-    sumIf(cost_usd, has({counted:Array(String)}, role)) AS cost,
-    countIf(has({counted:Array(String)}, role) AND cost_usd IS NULL) AS unpriced,
+    countIf(counted AND role = 'LLM') AS llm_call_count,
+    sumIf(toUInt128(input_tokens), counted) AS input_tokens,
+    sumIf(toUInt128(output_tokens), counted) AS output_tokens,
+    sumIf(cost_usd, counted) AS cost,
+    countIf(counted AND cost_usd IS NULL) AS unpriced,
     arraySort(groupUniqArrayIf(
         toString(if(response_model = '', request_model, response_model)),
         response_model != '' OR request_model != ''
@@ -224,7 +223,6 @@ def summaries(client: Client, project: str, extents: list[Extent]) -> dict[str, 
         "trace_ids": [extent.trace_id for extent in extents],
         "first": min(extent.first_ns for extent in extents),
         "last": max(extent.last_ns for extent in extents),
-        "counted": list(COUNTED_ROLES),
     }
     result = client.query(SUMMARY_SQL, parameters=parameters)
     return {row["id"]: _trace(row) for row in result.named_results()}

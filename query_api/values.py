@@ -14,13 +14,16 @@ from math import isfinite
 from typing import Any
 
 _DOUBLES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-_DEEPEST = 100  # levels of prompts and results that are given parsed; deeper ones stay text
+# Prompts and results are given parsed up to these bounds; what is beyond them stays as it was sent.
+_DEEPEST = 100  # levels
+_LONGEST = 32 * 1024 * 1024  # characters
+_MOST = 2_000_000  # objects, arrays and their members, by the signs that part them
 
 
 def typed(text: str) -> Any:
     """The value that stored JSON text means; text that is no JSON is given as it is."""
     try:
-        box = [json.loads(text, parse_float=_float)]
+        box = [_decode_stored(text)]
     except (ValueError, RecursionError):
         return text
     todo: list[tuple[Any, Any]] = [(box, 0)]
@@ -60,6 +63,11 @@ def _float(text: str) -> float | str:
     return double(float(text))
 
 
+# Made once: a decoder costs more than a short text.
+_decode_stored = json.JSONDecoder(parse_float=_float).decode
+_decode = json.JSONDecoder(parse_float=_float, parse_constant=str).decode
+
+
 def merged(
     strings: Mapping[str, str],
     integers: Mapping[str, int],
@@ -80,18 +88,26 @@ def merged(
     return {key: found[key] for key in sorted(found)}
 
 
-def readable(value: Any) -> Any:
-    """Content for people: an object or array that was sent as JSON text is parsed, other text is as sent."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+def readable(value: Any, *, strings: bool = False) -> Any:
+    """Content for people: an object or array that was sent as JSON text is parsed, other text is as sent.
+
+    With `strings` a JSON string is, too.
+    """
+    if not isinstance(value, str) or value[:64].lstrip()[:1] not in (
+        {"{", "[", '"'} if strings else {"{", "["}
+    ):
+        return value
+    if len(value) > _LONGEST or sum(map(value.count, "[{,")) > _MOST:
         return value
     try:
-        parsed = json.loads(value, parse_float=_float, parse_constant=str)
+        parsed = _decode(value)
     except (ValueError, RecursionError):
         return value
-    return parsed if _is_shallow(parsed) else value
+    return parsed if is_shallow(parsed) else value
 
 
-def _is_shallow(value: Any) -> bool:
+def is_shallow(value: Any) -> bool:
+    """Whether a value has at most as many levels as are given parsed."""
     level = [value]
     for _ in range(_DEEPEST):
         level = [inner for item in level for inner in _inner(item)]

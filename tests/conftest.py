@@ -8,13 +8,16 @@ from uuid import uuid4
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from spanledger.collector.gate import check
 from spanledger.collector.rows.block import Request
+from spanledger.collector.rows.tables import LOGS
 from spanledger.collector.store import Store
 from spanledger.schemas.database import Target, connect, connect_reader, migrate, parse_target
 from spanledger.schemas.prices import load_prices
+from spanledger.schemas.prices.tables import stored_lists
 from spanledger.schemas.settings import Settings
 
 
@@ -66,3 +69,30 @@ def ingest(store: Store, project: str) -> Callable[[ExportTraceServiceRequest], 
         store.insert([Request(body, project, time.time_ns(), checked.spans, bool(checked.rejected))])
 
     return put
+
+
+@pytest.fixture
+def ingest_logs(store: Store, project: str) -> Callable[..., None]:
+    """Store an OTLP request of log records as the collector does, under the test's project or another one."""
+
+    def put(request: ExportLogsServiceRequest, under: str = project) -> None:
+        body = request.SerializeToString()
+        checked = check(body, Settings().max_attribute_depth, LOGS)
+        store.insert([Request(body, under, time.time_ns(), checked.spans, bool(checked.rejected), "logs")])
+
+    return put
+
+
+@pytest.fixture
+def own_lists(writer: Client) -> Iterator[None]:
+    """Price lists that the test loads are gone behind it: all tests share the tables."""
+    before = {(row.price_version, row.loaded_at) for row in stored_lists(writer)}
+    yield
+    for row in stored_lists(writer):
+        if (row.price_version, row.loaded_at) not in before:
+            for table in ("price_lists", "price_list_providers", "price_list_models", "price_list_rates"):
+                writer.command(
+                    f"ALTER TABLE {table} DELETE WHERE price_version = {{version:String}} "
+                    "SETTINGS mutations_sync = 2",
+                    parameters={"version": row.price_version},
+                )

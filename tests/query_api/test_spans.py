@@ -7,11 +7,15 @@ import secrets
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from otlp_logs import logs_request, record
 from otlp_requests import SECOND, any_value, key_values, llm_span, request, span
 
+from spanledger.collector.duplicates.resolve import Resolver
+from spanledger.collector.duplicates.watch import Place, Range
 from spanledger.query_api import spans as spans_module
 from spanledger.query_api.tree import read_tree, walk
 from spanledger.schemas.api import TracePage, TraceTree
+from spanledger.schemas.database import connect
 
 T0 = 1_760_000_000 * SECOND
 
@@ -217,12 +221,119 @@ def test_a_call_shows_its_usage_and_what_it_costs(api, ingest):
         "reasoning_tokens": 40,
         "input_audio_tokens": None,
         "output_audio_tokens": None,
+        "other": {},
+        "flags": [],
     }
+    assert (found["counted"], found["duplicate_of"]) == (True, None)
     cost = found["cost"]
     assert (cost["usd"], cost["input_usd"], cost["output_usd"]) == ("0.000165", "0.000105", "0.00006")
     assert (cost["source"], cost["reason"], cost["reported_usd"]) == ("computed", None, None)
     assert cost["price_model"] == "openai:gpt-4o-mini"
     assert cost["price_version"]
+
+
+def test_what_else_is_billed_is_shown_by_its_unit_with_durations_in_seconds(api, ingest):
+    sent = llm_span(
+        spanledger__usage__web_searches=2,
+        spanledger__usage__audio_seconds=1.25,
+        spanledger__usage__cache_write_1h_tokens=0,
+    )
+    ingest(request(sent))
+    other = only_span(api, sent)["usage"]["other"]
+    assert other == {"audio_seconds": 1.25, "cache_write_1h_tokens": 0, "web_searches": 2}
+    assert list(other) == sorted(other)
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "flags"),
+    [
+        ({"gen_ai__usage__cache_read__input_tokens": 3000}, (4000, 100, 4100), ["counted_apart"]),
+        ({"input_tokens": 0, "output_tokens": 0}, (None, None, None), ["nothing_used"]),
+        ({"gen_ai__usage__reasoning__output_tokens": 101}, (1000, 100, 1100), ["details_exceed_total"]),
+        ({"gen_ai__usage__total_tokens": 7}, (1000, 100, 1100), ["total_mismatch"]),
+        ({"output_tokens": "many"}, (1000, None, 1000), ["unreadable"]),
+        ({"output_tokens": None}, (1000, None, 1000), []),
+    ],
+)
+def test_what_is_odd_about_the_usage_is_said(api, ingest, sent, shown, flags):
+    made = llm_span(**sent)
+    ingest(request(made))
+    usage = only_span(api, made)["usage"]
+    assert tuple(usage[f"{name}_tokens"] for name in ("input", "output", "total")) == shown
+    assert usage["flags"] == flags
+
+
+def test_who_says_no_conversation_or_user_has_those_of_the_span_above(api, ingest):
+    """However far above, and each of the two by itself; nothing goes up or to a neighbour."""
+    ids = {name: name.encode().ljust(8, b".") for name in ("top", "middle", "own", "leaf", "beside", "below")}
+    trace_id = secrets.token_bytes(16)
+
+    def named(name: str, parent: str, **attributes: str) -> Span:
+        return span(
+            trace_id,
+            {key.replace("__", "."): value for key, value in attributes.items()},
+            name=name,
+            span_id=ids[name],
+            parent_span_id=ids.get(parent, b""),
+        )
+
+    ingest(
+        request(
+            named("leaf", "own"),
+            named("own", "middle", session__id="c-2"),
+            named("middle", "top"),
+            named("top", "", session__id="c-1", user__id="u-1"),
+            named("beside", ""),
+            named("below", "beside", user__id="u-2"),
+        )
+    )
+    nodes = [node for _, node in walk(tree_of(api, trace_id)["roots"])]
+    assert {node["name"]: (node["conversation_id"], node["user_id"]) for node in nodes} == {
+        "top": ("c-1", "u-1"),
+        "middle": ("c-1", "u-1"),
+        "own": ("c-2", "u-1"),
+        "leaf": ("c-2", "u-1"),
+        "beside": (None, None),
+        "below": (None, "u-2"),
+    }
+
+
+def test_a_second_record_of_a_call_names_the_one_that_counts(api, ingest, target, project):
+    trace_id, other_trace = secrets.token_bytes(16), secrets.token_bytes(16)
+    best = llm_span(trace_id, gen_ai__response__id="r", gen_ai__usage__cache_read__input_tokens=10)
+    again = llm_span(other_trace, gen_ai__response__id="r", session__id="c-1")
+    start = best.start_time_unix_nano
+    again.start_time_unix_nano, again.end_time_unix_nano = start, start + SECOND
+    ingest(request(best, scope="one"))
+    ingest(request(again, scope="two"))
+    resolver = Resolver(connect(target))
+    place = Place(project, "tests", start // (600 * SECOND))
+    assert resolver.resolve(place, Range(start, start + SECOND, {trace_id, other_trace})) > 0
+    resolver.close()
+    found = only_span(api, again)
+    assert (found["role"], found["counted"]) == ("LLM", False)
+    assert found["duplicate_of"] == {"trace_id": trace_id.hex(), "span_id": best.span_id.hex()}
+    assert (found["cost"]["usd"], found["cost"]["reason"]) == (None, "duplicate")
+    assert found["cost"]["computed_usd"] == "0.00021"
+    counting = only_span(api, best)
+    assert (counting["counted"], counting["duplicate_of"]) == (True, None)
+    # For whom it was only the other one knows.
+    assert counting["conversation_id"] == "c-1"
+
+
+def test_finish_reasons_are_those_of_the_answers_where_the_span_has_none(api, ingest):
+    answers = (
+        '[{"role": "assistant", "parts": [], "finish_reason": "length"}, {"role": "assistant", "parts": []}]'
+    )
+    sent = llm_span(gen_ai__output__messages=answers)
+    ingest(request(sent))
+    assert only_span(api, sent)["finish_reasons"] == ["length"]
+    both = llm_span(gen_ai__output__messages=answers, gen_ai__response__finish_reasons=["stop"])
+    ingest(request(both))
+    assert only_span(api, both)["finish_reasons"] == ["stop"]
+    broken = llm_span(gen_ai__output__messages=answers[:-1])
+    ingest(request(broken))
+    assert only_span(api, broken)["finish_reasons"] == []
 
 
 def test_a_reported_cost_keeps_every_digit_up_to_the_total(api, ingest):
@@ -278,6 +389,94 @@ def test_input_and_output_are_shown_parsed_where_they_are_json(api, ingest, attr
     found = only_span(api, sent)
     assert (found["input"], found["output"]) == sides
     assert found["attributes"] == attributes
+
+
+def test_messages_of_another_dialect_are_shown_in_the_form_of_the_conventions(api, ingest):
+    """With where they were found; the attributes stay as they were sent."""
+    attributes = {
+        "openinference.span.kind": "LLM",
+        "llm.input_messages.0.message.role": "system",
+        "llm.input_messages.0.message.content": "Be kind.",
+        "llm.input_messages.1.message.role": "user",
+        "llm.input_messages.1.message.content": "rain?",
+        "llm.tools.0.tool.json_schema": '{"type":"function","function":{"name":"weather"}}',
+        "output.value": "{cut",
+    }
+    sent = span(attributes=attributes)
+    ingest(request(sent))
+    found = only_span(api, sent)
+    assert found["input"] == [{"role": "user", "parts": [{"type": "text", "content": "rain?"}]}]
+    assert found["output"] == [{"role": "assistant", "parts": [{"type": "text", "content": "{cut"}]}]
+    assert found["system_instructions"] == [{"type": "text", "content": "Be kind."}]
+    assert found["tool_definitions"] == [{"type": "function", "name": "weather"}]
+    assert found["messages_from"] == {
+        "input": ["llm.input_messages.N"],
+        "output": ["output.value"],
+        "system_instructions": ["llm.input_messages.N"],
+        "tool_definitions": ["llm.tools.N"],
+    }
+    assert found["messages_as_sent"] == []
+    assert found["attributes"] == attributes
+
+
+def test_what_is_no_message_is_shown_as_sent_and_marked(api, ingest):
+    sent = span(
+        attributes={"openinference.span.kind": "CHAIN", "input.value": '{"n": 1}', "output.value": '[{"role'}
+    )
+    ingest(request(sent))
+    found = only_span(api, sent)
+    assert (found["input"], found["output"]) == ({"n": 1}, '[{"role')
+    assert found["messages_as_sent"] == ["input", "output"]
+
+
+CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Dry."}}
+
+
+def test_messages_in_log_records_are_those_of_their_span(api, ingest, ingest_logs, project):
+    """Whichever order they arrived in; records of another span, project or trace are not."""
+    sent, other = llm_span(), llm_span()
+    sibling = llm_span(sent.trace_id)
+    ingest(request(sent, sibling, other))
+
+    def said(name, body, at, *, of=sent, span_id=None):
+        span_id = of.span_id if span_id is None else span_id
+        return record(of.trace_id, body, span_id=span_id, event_name=name, time_unix_nano=T0 + at)
+
+    made = logs_request(
+        said("gen_ai.choice", CHOICE, 3),
+        said("gen_ai.user.message", {"content": "rain?"}, 2),
+        said("gen_ai.system.message", {"content": "Be kind."}, 1),
+        said("gen_ai.user.message", {"content": "of no span"}, 1, span_id=b""),
+        said("unrelated", {"content": "no message"}, 1),
+        said("gen_ai.user.message", {"content": "elsewhere"}, 1, of=other),
+    )
+    ingest_logs(made)
+    ingest_logs(
+        logs_request(said("gen_ai.user.message", {"content": "of another project"}, 1)), f"{project}-else"
+    )
+    nodes = {node["span_id"]: node for node in tree_of(api, sent.trace_id)["roots"]}
+    found = nodes[sent.span_id.hex()]
+    assert found["system_instructions"] == [{"type": "text", "content": "Be kind."}]
+    assert found["input"] == [{"role": "user", "parts": [{"type": "text", "content": "rain?"}]}]
+    assert found["output"] == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Dry."}], "finish_reason": "stop"}
+    ]
+    assert found["messages_from"]["output"] == ["gen_ai.choice"]
+    assert nodes[sibling.span_id.hex()]["input"] is None
+
+
+def test_the_details_of_a_call_in_a_log_record_stand_for_the_attributes_of_its_span(api, ingest, ingest_logs):
+    sent = llm_span()
+    ingest(request(sent))
+    blob = {"type": "blob", "mime_type": "image/png", "modality": "image", "content": b"\x00\x01"}
+    attributes = {"gen_ai.input.messages": [{"role": "user", "parts": [blob]}]}
+    name = "gen_ai.client.inference.operation.details"
+    ingest_logs(
+        logs_request(
+            record(sent.trace_id, None, span_id=sent.span_id, event_name=name, attributes=attributes)
+        )
+    )
+    assert only_span(api, sent)["input"] == [{"role": "user", "parts": [blob | {"content": "AAE="}]}]
 
 
 def test_a_large_prompt_comes_back_whole_and_the_list_does_not_carry_it(api, ingest):

@@ -1,0 +1,167 @@
+"""`read_messages`: what a span's call was asked, what it answered, and with which instructions and tools.
+
+Spans are stored with their attributes as they were sent. This reads them, whichever dialect they speak, into
+the form of the GenAI conventions; it never fails, and what it cannot read it gives as it was sent, marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+from spanledger.query_api.messages import langchain, sources
+from spanledger.query_api.messages.parse import UNREADABLE, first, is_empty, parse
+from spanledger.query_api.messages.parts import Part
+from spanledger.query_api.messages.sent import NUMBERED, Sent, Source
+
+_SYSTEM_ROLES = ("system", "developer")
+_SECTIONS = (sources.INPUT, sources.OUTPUT, sources.SYSTEM_INSTRUCTIONS, sources.TOOL_DEFINITIONS)
+_TOOL_KEYS = (*sources.TOOL_ARGUMENTS, *sources.TOOL_RESULT, *sources.TOOL_NAME, *sources.TOOL_CALL_ID)
+_KEYS = frozenset(_TOOL_KEYS).union(*(place.needs for section in _SECTIONS for place in section))
+_PREFIXES = {
+    root: [key.removesuffix(NUMBERED) for key in _KEYS if key.startswith(root) and key.endswith(NUMBERED)]
+    for root in ("llm", "gen_ai.prompt", "gen_ai.completion")
+}
+
+
+class Found(NamedTuple):
+    """A value and the keys that it came from. `as_sent`: it could not be read, so it is what was sent."""
+
+    value: Any
+    source: tuple[str, ...]
+    as_sent: bool = False
+
+
+class Conversation(NamedTuple):
+    """What was found with a span; None where nothing was sent.
+
+    `input` and `output` are messages, `[{role, parts, name?, finish_reason?}]`; of the run of a tool they are
+    its arguments and its result, of a retrieval `output` is its documents. `system_instructions` are parts,
+    `tool_definitions` are `[{type, name, description?, parameters?}]`, `tool` is `{name, call_id, arguments,
+    result}` of the run of a tool.
+    """
+
+    input: Found | None
+    output: Found | None
+    system_instructions: Found | None
+    tool_definitions: Found | None
+    tool: Found | None
+
+
+_NOTHING = Conversation(None, None, None, None, None)
+
+
+def read_messages(
+    attributes: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]] = (),
+    logs: Sequence[Mapping[str, Any]] = (),
+) -> Conversation:
+    """What stands in the attributes of a span, in its events and in its log records.
+
+    attributes: as `values.merged` gives them. events: `{name, attributes}`, logs: `{event_name, body,
+    attributes}`, both in the order of their time.
+    """
+    sent = Sent(attributes, events, logs)
+    given = sent.given(_KEYS, _PREFIXES)
+    if not given:
+        return _NOTHING
+    run = _tool(sent) if sent.is_tool else {}
+    came_in, system = run.get("arguments"), _read(sent, given, sources.SYSTEM_INSTRUCTIONS)
+    if came_in is None:
+        came_in, system = _without_system(_read(sent, given, sources.INPUT), system)
+    came_out = run.get("result") or _read(sent, given, sources.OUTPUT)
+    return Conversation(
+        came_in, came_out, system, _read(sent, given, sources.TOOL_DEFINITIONS), _together(run)
+    )
+
+
+def _read(sent: Sent, given: set[str], places: Sequence[Source]) -> Found | None:
+    """The first that can be read and says something; else what can be read; else what was sent first."""
+    hollow = unread = None
+    for place in places:
+        value = None if given.isdisjoint(place.needs) else place.fetch(sent)
+        if value is None:
+            continue
+        read = place.read(value, sent)
+        if read is None:
+            unread = unread or Found(value, (place.name,), as_sent=True)
+        elif any(_says_something(each) for each in read):
+            return _filled(hollow, Found(read, (place.name,)))
+        elif read:
+            hollow = hollow or Found(read, (place.name,))
+    return hollow or unread
+
+
+def _says_something(one: Any) -> bool:
+    """A message without parts says nothing; nor do instructions alone, where another source may have more."""
+    return not _is_message(one) or (one["parts"] != [] and one["role"] not in _SYSTEM_ROLES)
+
+
+def _is_message(one: Any) -> bool:
+    return isinstance(one, Mapping) and "role" in one and isinstance(one.get("parts"), list)
+
+
+def _side(sent: Sent, keys: tuple[str, ...]) -> Found | None:
+    key = next((key for key in keys if not is_empty(sent.attributes.get(key))), None)
+    if key is None:
+        return None
+    value = parse(sent.attributes[key])
+    return Found(sent.attributes[key], (key,), as_sent=True) if value is UNREADABLE else Found(value, (key,))
+
+
+def _tool(sent: Sent) -> dict[str, Found | None]:
+    """What there is to know of the run of a tool."""
+    result, call_id = _side(sent, sources.TOOL_RESULT), _side(sent, sources.TOOL_CALL_ID)
+    said = langchain.tool_message(result.value) if result else None
+    if result and said:
+        call_id = call_id or result._replace(value=said["tool_call_id"])
+        result = result._replace(value=said["content"])
+    return {
+        "name": _side(sent, sources.TOOL_NAME),
+        "call_id": call_id,
+        "arguments": _side(sent, sources.TOOL_ARGUMENTS),
+        "result": result,
+    }
+
+
+def _together(run: Mapping[str, Found | None]) -> Found | None:
+    found = [each for each in run.values() if each]
+    value = {member: each and each.value for member, each in run.items()}
+    keys = dict.fromkeys(key for each in found for key in each.source)
+    return Found(value, tuple(keys), any(each.as_sent for each in found)) if run else None
+
+
+def _filled(hollow: Found | None, found: Found) -> Found:
+    """LiteLLM sends tool calls apart from the messages, whose parts are empty then."""
+    if hollow is None or len(hollow.value) != len(found.value) or any(one["parts"] for one in hollow.value):
+        return found
+    if not all(_is_message(one) for one in found.value):
+        return found
+    both = zip(hollow.value, found.value, strict=True)
+    whole = [{**other, **one, "parts": other["parts"]} for one, other in both]
+    return Found(whole, (*hollow.source, *found.source))
+
+
+def _without_system(came_in: Found | None, system: Found | None) -> tuple[Found | None, Found | None]:
+    """Instructions stand in one place: those at the beginning of the input only where no others are."""
+    if came_in is None or came_in.as_sent:
+        return came_in, system
+    leading = list(takewhile(_is_system, came_in.value))
+    said = [part for one in leading for part in one["parts"]]
+    if not said:
+        return came_in, system
+    if system is not None and (system.as_sent or _texts(system.value) != _texts(said)):
+        return came_in, system
+    rest = came_in._replace(value=came_in.value[len(leading) :])
+    return rest, system or Found(said, came_in.source)
+
+
+def _is_system(one: Any) -> bool:
+    if not isinstance(one, Mapping) or one.get("role") not in _SYSTEM_ROLES:
+        return False
+    return all(part["type"] == "text" for part in one["parts"])
+
+
+def _texts(parts: Sequence[Part]) -> list[Any]:
+    return [first(part, "content") for part in parts]

@@ -1,7 +1,7 @@
 """Access: who may ask. Closed unless opened, for every route that exists or will exist.
 
 With a key, every request but the two health checks must carry it. Without one, only programs on this
-machine are meant to ask; a web page that they show must not (schemas/access.py).
+machine are meant to ask; a web page that they show must not (schemas/access.py), nor may it write.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from spanledger.schemas.errors import Unauthenticated
 from spanledger.schemas.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Access:
@@ -33,10 +34,13 @@ class Access:
             await self._app(scope, receive, send)
         elif self._key is not None:
             await self._with_key(self._key, scope, receive, send)
-        elif self._any_host or all(map(self._own_hosts.has, _header(scope, b"host"))):
-            await self._app(scope, receive, send)
-        else:
+        elif not self._any_host and not all(map(self._own_hosts.has, _header(scope, b"host"))):
             await _refused(scope, 403, "Forbidden", "This Host is not served here")(scope, receive, send)
+        elif _from_elsewhere(scope):
+            detail = "Pages of other origins may not write here"
+            await _refused(scope, 403, "Forbidden", detail)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _with_key(self, key: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in OPEN_PATHS or shows_key(_header(scope, b"authorization"), key):
@@ -48,6 +52,15 @@ class Access:
 
 def _header(scope: Scope, name: bytes) -> list[bytes]:
     return [value for key, value in scope["headers"] if key.lower() == name]
+
+
+def _from_elsewhere(scope: Scope) -> bool:
+    """Whether a web page of another origin wants to write, of which browsers tell."""
+    if scope["type"] != "http" or scope["method"] in _READING:
+        return False
+    own = {value.lower() for value in _header(scope, b"host")}
+    origins = (value.partition(b"://")[2].lower() for value in _header(scope, b"origin"))
+    return any(origin not in own for origin in origins)
 
 
 def _refused(

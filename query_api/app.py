@@ -18,8 +18,11 @@ from spanledger.query_api.access import Access, PlainHeaders
 from spanledger.query_api.cursors import encode_cursor
 from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
 from spanledger.query_api.parameters import ALLOWED, ALLOWED_IN_PATH, NoParameters, TraceId, TraceParameters
+from spanledger.query_api.prices.books import Books
+from spanledger.query_api.prices.parameters import ALLOWED_IN_PRICE_PATHS, ALLOWED_OF_PRICES
+from spanledger.query_api.prices.routes import prices
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
-from spanledger.query_api.readers import Readers
+from spanledger.query_api.readers import Readers, Writer
 from spanledger.query_api.spans import trace_json
 from spanledger.query_api.status import read_state
 from spanledger.query_api.storage import StorageGauges
@@ -56,12 +59,16 @@ def create_app(
         app.state.readers = Readers(target)
         # One of its own, so that long queries do not make the service look unready.
         app.state.probe = Readers(target, size=1)
+        app.state.books = Books(target)
+        app.state.writer = Writer(target)
         try:
             yield
         finally:
             app.state.storage.close()
             app.state.readers.close()
             app.state.probe.close()
+            app.state.books.close()
+            app.state.writer.close()
 
     app = FastAPI(
         title="spanledger",
@@ -73,6 +80,8 @@ def create_app(
         responses=_PROBLEMS,
     )
     app.state.project = settings.project
+    app.state.cost_preference = settings.cost_preference
+    app.state.prices_url = settings.prices_url
     app.state.embedded = target.embedded
     app.state.registry = registry
     app.state.ready = ready
@@ -80,8 +89,9 @@ def create_app(
     app.include_router(_service)
     if queries:
         app.include_router(_traces, prefix="/api/v1")
+        app.include_router(prices, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED, ALLOWED_IN_PATH)
+    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

@@ -56,7 +56,7 @@ def install_problems(app: FastAPI, allowed: Mapping[str, str], in_path: Mapping[
 
     def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered below
-        found = [_field_error(item, allowed, in_path) for item in error.errors()]
+        found = [_field_error(item, allowed, in_path, request) for item in error.errors()]
         detail = "; ".join(
             f"{item['where']}: {item['what']}" + (f"; allowed: {item['allowed']}" if item["allowed"] else "")
             for item in found
@@ -69,14 +69,23 @@ def install_problems(app: FastAPI, allowed: Mapping[str, str], in_path: Mapping[
 
 
 def _field_error(
-    item: Mapping[str, Any], allowed: Mapping[str, str], in_path: Mapping[str, str]
+    item: Mapping[str, Any], allowed: Mapping[str, str], in_path: Mapping[str, str], request: Request
 ) -> dict[str, str | None]:
     place: Sequence[Any] = item["loc"]
     what = str(item["msg"]).removeprefix("Value error, ")
     permitted = (in_path if place[0] == "path" else allowed).get(str(place[-1]))
     if item["type"] == "extra_forbidden":
-        what, permitted = "no such parameter", ", ".join(allowed)
+        what, permitted = "no such parameter", ", ".join(_taken(request, str(place[0])))
     return {"where": ".".join(map(str, place)), "what": what, "allowed": permitted}
+
+
+def _taken(request: Request, part: str) -> list[str]:
+    """The names that a route takes in a part of a request, the query or the body."""
+    taken = request.scope["route"].dependant
+    models = [
+        item.field_info.annotation for item in (taken.query_params if part == "query" else taken.body_params)
+    ]
+    return [name for model in models if hasattr(model, "model_fields") for name in model.model_fields]
 
 
 def _http(request: Request, error: Exception) -> Response:

@@ -9,6 +9,8 @@ import argparse
 import sys
 from importlib.metadata import version
 
+from spanledger.server.prices.arguments import add_prices
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit code (2: a setting or an argument is wrong)."""
@@ -57,6 +59,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     tree.add_argument("trace_id", metavar="TRACE_ID")
     for reading in (traces, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
+    add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

@@ -100,6 +100,13 @@ def _tree(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _prices(chosen: argparse.Namespace) -> int:
+    from spanledger.server.prices.actions import run
+    from spanledger.server.reading import Api
+
+    return run(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
@@ -127,5 +134,6 @@ _COMMANDS = {
     "demo": _demo,
     "traces": _traces,
     "tree": _tree,
+    "prices": _prices,
     "stub-provider": _stub_provider,
 }

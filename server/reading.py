@@ -1,9 +1,13 @@
-"""Reads from the query API for the terminal."""
+"""Asks the query API for the terminal."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from typing import Any, TextIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
@@ -13,6 +17,9 @@ from rich.console import Console, RenderableType
 from spanledger.query_api.tree import read_tree
 from spanledger.schemas.errors import Busy, NotFound, SpanledgerError
 from spanledger.server.tree_view import render_list, render_tree
+
+_READ_S = 30
+_WRITE_S = 600  # a price list that is loaded, a step of pricing anew
 
 
 class Api:
@@ -33,19 +40,49 @@ class Api:
                 return float(line.split()[1])
         raise NotFound(f"no metric {name}")
 
+    def post(self, path: str, body: Mapping[str, Any] | bytes, **query: object) -> Any:
+        """The JSON that answers a body, which is sent as JSON unless it is bytes already. Raises as `get`."""
+        with self._asked("POST", path, _json(body), query) as answer:
+            return json.load(answer)
+
+    def delete(self, path: str, **query: object) -> Any:
+        """The JSON that answers a removal. Raises as `get`."""
+        with self._asked("DELETE", path, None, query) as answer:
+            return json.load(answer)
+
+    def lines(self, path: str, body: Mapping[str, Any]) -> Iterator[Any]:
+        """The lines of JSON that answer a body, each as it comes. Raises as `get`."""
+        with self._asked("POST", path, _json(body), {}) as answer:
+            try:
+                for line in answer:
+                    yield json.loads(line)
+            except (OSError, HTTPException, ValueError) as error:
+                raise Busy(f"{self._url} broke off ({error})") from None
+
     def _text(self, path: str, **query: object) -> str:
+        with self._asked("GET", path, None, query) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, body: bytes | None, query: Mapping[str, object]
+    ) -> Iterator[Any]:
         address = self._url + path + (f"?{urlencode(query)}" if query else "")
         if not address.startswith(("http://", "https://")):
             raise SpanledgerError(f"{self._url} is not an http:// or https:// URL")
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        request = Request(address, body, headers, method=method)  # noqa: S310  (checked above)
+        wait_s = _READ_S if method == "GET" else _WRITE_S
         try:
-            with urlopen(Request(address, headers=self._headers), timeout=30) as answer:  # noqa: S310  (checked above)
-                text: str = answer.read().decode()
-                return text
+            answer = urlopen(request, timeout=wait_s)  # noqa: S310
         except HTTPError as error:
             kind = NotFound if error.code == 404 else SpanledgerError
             raise kind(_detail(error)) from None
         except (URLError, OSError) as error:
             raise Busy(f"no answer from {self._url} ({error}); is `spanledger serve` running?") from None
+        with answer:
+            yield answer
 
     def traces(self, limit: int) -> RenderableType:
         """The newest traces as a table."""
@@ -58,11 +95,18 @@ class Api:
 
 
 def show(what: RenderableType) -> None:
-    """Print on standard output; where that is no terminal, without colours and 100 columns wide."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=100)
-    console.print(what)
+    """Print on standard output."""
+    console(sys.stdout).print(what)
+
+
+def console(file: TextIO) -> Console:
+    """A console on a file; where that is no terminal, without colours and 100 columns wide."""
+    made = Console(file=file)
+    return made if made.is_terminal else Console(file=file, width=100)
+
+
+def _json(body: Mapping[str, Any] | bytes) -> bytes:
+    return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 def _detail(error: HTTPError) -> str:

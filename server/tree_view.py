@@ -57,7 +57,7 @@ class TreeView:
 
     def _span(self, head: str, node: Node, name_width: int, bar_width: int) -> Text:
         failed = node["status"] == "error"
-        name = ("✗ " if failed else "") + _plain(node["name"] or "(no name)")
+        name = ("✗ " if failed else "") + plain(node["name"] or "(no name)")
         line = Text(no_wrap=True).append(head, "dim")
         line.append(_sized(name, name_width - cell_len(head)), "bold red" if failed else "")
         line.append(f" {self._bar(node, bar_width)} ", "red" if failed else "cyan")
@@ -97,7 +97,7 @@ def _row(trace: Mapping[str, Any], *, wide: bool) -> Iterator[Text]:
     yield Text(trace["trace_id"])
     if wide:
         yield Text(trace["start_time"][5:19].replace("T", " "))
-    yield Text(("✗ " if failed else "") + _plain(trace["name"]), "red" if failed else "")
+    yield Text(("✗ " if failed else "") + plain(trace["name"]), "red" if failed else "")
     yield Text(duration(trace["duration_ms"]))
     if wide:
         yield Text(f"{trace['span_count']:,}")
@@ -127,7 +127,7 @@ def _remarks(node: Node) -> Iterator[tuple[str, str]]:
     if call:
         yield call, "dim"
     if node["status"] == "error":
-        what = [_plain(part) for part in (node["error_type"], node["status_message"]) if part]
+        what = [plain(part) for part in (node["error_type"], node["status_message"]) if part]
         yield "error: " + ": ".join(what or ["no message"]), "red"
     if node["orphan"]:
         yield f"orphan: its parent {node['missing_parent_id']} is not stored", "yellow"
@@ -138,12 +138,12 @@ def _remarks(node: Node) -> Iterator[tuple[str, str]]:
 def _call(node: Node) -> Iterator[str]:
     usage, cost = node["usage"], node["cost"]
     if node["model"]:
-        yield _plain(node["model"])
+        yield plain(node["model"])
     yield from _tokens(usage)
     if cost["usd"] is not None:
         yield f"${cost['usd']}" + (" (reported)" if cost["source"] == "reported" else "")
     elif cost["reason"] and cost["reason"] != "not_counted":
-        yield f"cost not known: {_plain(cost['reason'])}"
+        yield f"cost not known: {plain(cost['reason'])}"
 
 
 def _tokens(usage: Mapping[str, Any]) -> Iterator[str]:
@@ -214,6 +214,6 @@ def _sized(text: str, width: int) -> str:
     return set_cell_size(text, max(0, width))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text on one line and without control codes."""
     return "".join(character if character.isprintable() else " " for character in text)

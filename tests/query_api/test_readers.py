@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from spanledger.query_api import readers as readers_module
-from spanledger.query_api.readers import Readers
+from spanledger.query_api.readers import Readers, Writer
 from spanledger.schemas.database import parse_target
 from spanledger.schemas.errors import Busy
 
@@ -91,6 +91,15 @@ def test_a_client_whose_connection_fails_is_thrown_away(target):
 
     first, second = run(target, work, size=1)
     assert first is not second
+
+
+def test_an_iterator_that_ends_too_early_is_an_error_and_no_endless_wait(target):
+    async def work(readers):
+        with pytest.raises(RuntimeError, match="ended too early"):
+            await readers.run(lambda _: next(iter(())), deadline_s=5)
+        return await readers.run(lambda _: "served")
+
+    assert run(target, work, size=1) == "served"
 
 
 def test_a_query_over_a_limit_is_busy_and_its_client_is_not_used_again(target):
@@ -182,3 +191,76 @@ def test_a_caller_gets_an_answer_at_its_deadline_and_the_query_keeps_its_turn(ta
         return await readers.run(lambda _: "served")
 
     assert run(target, work, size=1, patience_s=0.2) == "served"
+
+
+def stream(target, made, read):
+    """What `read(writer, made)` returns, in a loop of its own."""
+
+    async def inside():
+        writer = Writer(target)
+        try:
+            return await read(writer, made)
+        finally:
+            writer.close()
+
+    return asyncio.run(inside())
+
+
+def test_a_writer_writes_and_streams_item_by_item(target):
+    asked = threading.Semaphore(0)
+
+    def made(client):
+        for number in range(3):
+            assert asked.acquire(timeout=10)
+            yield client.command(f"SELECT {number}")
+
+    async def read(writer, made):
+        found = []
+        asked.release()
+        async for item in writer.stream(made):
+            found.append(item)
+            asked.release()
+        await writer.write(
+            lambda client: client.command("CREATE TABLE IF NOT EXISTS w (a Int8) ENGINE = Memory")
+        )
+        await writer.write(lambda client: client.command("DROP TABLE w"))
+        return found
+
+    assert stream(target, made, read) == [0, 1, 2]
+
+
+def test_who_stops_reading_a_stream_ends_its_work_and_frees_the_writer(target):
+    closed = threading.Event()
+
+    def made(_client):
+        try:
+            for number in range(1_000_000):
+                yield number
+                time.sleep(0.001)
+        finally:
+            closed.set()
+
+    async def read(writer, made):
+        items = writer.stream(made)
+        first = await anext(items)
+        await items.aclose()
+        await writer.write(lambda client: client.command("SELECT 1"))
+        return first
+
+    assert stream(target, made, read) == 0
+    assert closed.is_set()
+
+
+def test_an_error_in_a_stream_comes_behind_its_items(target):
+    def made(_client):
+        yield 1
+        raise OSError("connection reset")
+
+    async def read(writer, made):
+        items = writer.stream(made)
+        first = await anext(items)
+        with pytest.raises(Busy, match="does not answer"):
+            await anext(items)
+        return first
+
+    assert stream(target, made, read) == 1

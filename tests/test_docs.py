@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from spanledger.collector.metrics import Metrics
 from spanledger.instrumentation import content, setup
 from spanledger.query_api.app import create_app
+from spanledger.query_api.messages import sources
 from spanledger.schemas.database import parse_target
 from spanledger.schemas.settings import Settings
 from spanledger.server import run
@@ -96,7 +97,16 @@ def test_commands_exist_with_their_flags(page):
         if command == "run":
             continue  # what follows is another program's; its own flags are checked below
         flags = {word.partition("=")[0] for word in words if word.startswith("--")}
-        assert flags <= set(known[command]._option_string_actions), (command, flags)
+        assert flags <= known_flags(known[command], words), (command, flags)
+
+
+def known_flags(parser: argparse.ArgumentParser, words: list[str]) -> set[str]:
+    """The flags of a command, and of the one below it that the next word names."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action.choices, dict) and words:
+            found |= known_flags(action.choices[words[0]], words[1:])
+    return found
 
 
 @every_page
@@ -144,7 +154,8 @@ def test_prose_is_finished_and_names_no_machine(page):
 def test_the_readme_tells_the_two_commands_and_the_api():
     readme = (ROOT / "README.md").read_text()
     assert "make demo\nmake test\n" in readme
-    routes = set(re.findall(r"`GET (/[^`]*)`", section(readme, "API")))
+    told = section(readme, "API") + section((ROOT / "docs" / "prices.md").read_text(), "API")
+    routes = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`?]*)`", told))
     assert routes == documented_routes()
 
 
@@ -236,6 +247,29 @@ def test_every_dependency_is_documented_once_with_a_reason(heading, required):
 
 def test_the_groups_of_dependencies_are_the_documented_ones():
     assert set(PROJECT["optional-dependencies"]) == {"server", "dev"}
+
+
+@pytest.mark.parametrize(
+    ("heading", "section_of"),
+    [
+        ("Input", sources.INPUT),
+        ("Output", sources.OUTPUT),
+        ("System instructions", sources.SYSTEM_INSTRUCTIONS),
+        ("Tool definitions", sources.TOOL_DEFINITIONS),
+    ],
+)
+def test_sources_of_messages_are_the_documented_ones_in_their_order(heading, section_of):
+    page = (ROOT / "docs" / "messages.md").read_text()
+    (found,) = re.findall(rf"^### {heading}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    named = [cells[0].strip("`") for cells in rows(found) if cells[0] not in ("from", "---")]
+    assert named == [source.name for source in section_of]
+
+
+def test_sources_of_the_runs_of_tools_are_the_documented_ones_in_their_order():
+    table = rows((ROOT / "docs" / "messages.md").read_text())
+    named = {cells[0]: tuple(re.findall(r"`([^`]+)`", cells[1])) for cells in table}
+    assert named["arguments"] == sources.TOOL_ARGUMENTS
+    assert named["result"] == sources.TOOL_RESULT
 
 
 def test_decisions_are_numbered_without_gaps_and_in_the_index():

@@ -28,6 +28,8 @@ _MS = 1_000_000
 _APART = 1_000 * _MS  # records with one response id are not further from each other
 _LOOSE = 50 * _MS  # by so much one may stick out of the other that contains it
 _DEEPEST = 64  # spans between a call and one below it
+_MOST_RECORDS = 16  # of one call: an id that more records bear at once is no id, as of a mock's answers
+_NEAR = 64  # records that begin next, among which one that is alike is looked for
 
 
 class Record(NamedTuple):
@@ -134,6 +136,8 @@ def _by_response(calls: Sequence[Record], groups: _Groups) -> None:
             same[call.response_id, call.role].append(n)
     for numbers in same.values():
         numbers.sort(key=lambda n: (calls[n].start_ns, n))
+        if _say_nothing(calls, numbers):
+            continue
         for place, n in enumerate(numbers):
             for other in numbers[place + 1 :]:
                 a, b = calls[n], calls[other]
@@ -141,6 +145,14 @@ def _by_response(calls: Sequence[Record], groups: _Groups) -> None:
                     break
                 if (a.instance == b.instance or a.trace_id == b.trace_id) and _agree(a, b):
                     groups.join(n, other)
+
+
+def _say_nothing(calls: Sequence[Record], numbers: Sequence[int]) -> bool:
+    """Whether more records bear an id at once than one call has; they are in the order of their start."""
+    return any(
+        calls[later].start_ns <= calls[n].end_ns + _APART
+        for n, later in zip(numbers, numbers[_MOST_RECORDS:], strict=False)
+    )
 
 
 def _ends_of_streams(calls: Sequence[Record], groups: _Groups) -> None:
@@ -180,7 +192,7 @@ def _by_time(calls: Sequence[Record], groups: _Groups) -> None:
     for numbers in alike.values():
         numbers.sort(key=lambda n: (calls[n].start_ns, n))
         for place, n in enumerate(numbers):
-            for other in numbers[place + 1 :]:
+            for other in numbers[place + 1 : place + 1 + _NEAR]:
                 a, b = calls[n], calls[other]
                 if b.start_ns > a.end_ns + _LOOSE:
                     break

@@ -278,13 +278,7 @@ class Duplicates:
                     refreshed = began
                 self._working = True
                 places = self.watch.take()
-                for place in list(places):
-                    decided = resolver.resolve(place, places[place])
-                    if self._metrics is not None:
-                        self._metrics.decided_calls.inc(decided)
-                    del places[place]
-                    if self._stopping.is_set():
-                        break
+                self._look_at(resolver, places)
                 self._working = False
             except (ClickHouseError, SpanledgerError, OSError) as error:
                 # Not lost: it is looked at again, from the beginning.
@@ -298,6 +292,22 @@ class Duplicates:
             self.watch.changed.wait(_REFRESH_S)
         if resolver is not None:
             resolver.close()
+
+    def _look_at(self, resolver: Resolver, places: dict[Place, Range]) -> None:
+        """Take the places one by one until told to stop; what is left in `places` was not looked at."""
+        for place in list(places):
+            try:
+                decided = resolver.resolve(place, places[place])
+            except (ClickHouseError, SpanledgerError, OSError):
+                raise
+            except Exception:  # noqa: BLE001  (spans that nobody thought of must not end the looking at all others)
+                _log.exception("calls could not be looked at for duplicates")
+                decided = 0
+            if self._metrics is not None:
+                self._metrics.decided_calls.inc(decided)
+            del places[place]
+            if self._stopping.is_set():
+                return
 
     def _refresh(self, resolver: Resolver, *, first: bool) -> None:
         """Hear of calls that other processes have stored, or this one before it was stopped."""

@@ -241,10 +241,17 @@ def test_the_end_of_another_stream_does_not(change):
     assert counted(records) == {"request": "counts", "end": "counts"}
 
 
-def test_a_thousand_calls_with_one_id_are_decided_in_bounded_time():
-    """A mock that always answers the same."""
-    records = [record(f"{n}", n * 3_000, n * 3_000 + 10, response_id="r1") for n in range(5_000)]
+@pytest.mark.parametrize("apart", [0, 3_000])
+def test_an_id_that_many_records_bear_at_once_is_none(apart):
+    """A mock that always answers the same, one call after the other or all at once."""
+    records = [record(f"{n}", n * apart, n * apart + 10, response_id="r1") for n in range(5_000)]
     assert sum(decision.counts for decision in decide(records, {}).values()) == 5_000
+
+
+def test_many_calls_that_are_alike_are_decided_in_bounded_time():
+    records = [record(f"o{n}", n % 50, 500 + n % 50, scope="langchain") for n in range(2_000)]
+    records += [record(f"i{n}", n % 50, 500 + n % 50, response_id=f"r{n}") for n in range(2_000)]
+    assert 2_000 <= sum(decision.counts for decision in decide(records, {}).values()) < 4_000
 
 
 def test_the_record_that_counts_says_for_whom_though_only_another_knows():

@@ -28,7 +28,7 @@ def test_the_demo_prints_the_tree_with_tokens_and_money_twice_in_a_row(tmp_path)
         tree = finished.stdout[finished.stdout.rindex("\ntrace ") :]
         assert len(re.findall(r"chat gpt-4o-mini|chat gpt-4.1-nano", tree)) == 5
         assert re.search(r"execute_tool get_weather", tree)
-        assert "openai.RateLimitError" in tree
+        assert "error: RateLimitError" in tree
         assert re.search(r"\d+ in \(\d+ cached\) → \d+ out · \$0\.\d+", tree)
         assert re.search(r"8 spans · .*5 LLM calls · .*\$0\.\d+ · 1 call of unknown cost · 1 error", tree)
         assert list(tmp_path.iterdir()) == []

@@ -24,8 +24,8 @@ from bench.pipeline import TABLE, Rows, checked, fresh_database
 from bench.requests import Requests
 from bench.watch import Watch, memory_bytes, table_folder, wait_until_idle
 from bench.workload import Workload, add_workload, chosen_workload
-from spanledger.collector.store import INSERT_SETTINGS
 from spanledger.schemas.database import connect
+from spanledger.schemas.rewriting import INSERT_SETTINGS
 
 _ROWS = 32_768  # a block this large was the fastest of 8k, 16k, 32k and 64k
 _FORMATS = {"arrow": "ArrowStream", "native": "Native"}

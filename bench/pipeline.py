@@ -15,10 +15,11 @@ from spanledger.collector.gate import Checked, check
 from spanledger.collector.rows.block import Block, Blocks, Request
 from spanledger.collector.rows.money import Pricing
 from spanledger.collector.rows.tables import SPANS
-from spanledger.collector.store import INSERT_SETTINGS, limits_of
+from spanledger.collector.store import limits_of
 from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.prices import load_prices
 from spanledger.schemas.prices.book import PriceBook
+from spanledger.schemas.rewriting import INSERT_SETTINGS
 from spanledger.schemas.settings import Settings
 
 TABLE = "spans"

@@ -15,18 +15,10 @@ from spanledger.collector.rows.tables import TABLES
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
 from spanledger.schemas.prices.book import PriceBook
+from spanledger.schemas.rewriting import INSERT_SETTINGS
 from spanledger.schemas.settings import Settings
 
 _log = logging.getLogger("spanledger.collector")
-
-INSERT_SETTINGS = {
-    # The answer to the sender means "committed": the insert must not be queued behind our back.
-    "async_insert": 0,
-    # Merging duplicates while inserting costs more than the rest of the write; reads use FINAL anyway.
-    "optimize_on_insert": 0,
-    # A replayed backlog may span many days.
-    "max_partitions_per_insert_block": 0,
-}
 
 # ClickHouse error codes that say something about the data, not about the server.
 _DATA_ERRORS = frozenset(

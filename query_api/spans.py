@@ -13,7 +13,7 @@ from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.traces import Extent, status_name, summaries
 from spanledger.query_api.tree import Node, Span, build_tree, tree_text, walk
-from spanledger.query_api.values import merged, money, readable, typed_map
+from spanledger.query_api.values import attributes_of, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 
 MOST_SPANS = 50_000
@@ -139,14 +139,7 @@ def _span(row: Mapping[str, Any], logs: Sequence[Record]) -> Span:
 
 
 def _fields(row: Mapping[str, Any], logs: Sequence[Record]) -> dict[str, Any]:
-    attributes = merged(
-        {**row["attributes_string"], **row["content_string"]},
-        row["attributes_int"],
-        row["attributes_double"],
-        row["attributes_bool"],
-        row["attributes_json"],
-        row["content_json"],
-    )
+    attributes = attributes_of(row)
     kind, events = row["kind"], _events(row)
     read = read_messages(attributes, events, logs)
     return {

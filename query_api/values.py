@@ -88,6 +88,18 @@ def merged(
     return {key: found[key] for key in sorted(found)}
 
 
+def attributes_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a row of `spans`, from its columns."""
+    return merged(
+        {**row["attributes_string"], **row["content_string"]},
+        row["attributes_int"],
+        row["attributes_double"],
+        row["attributes_bool"],
+        row["attributes_json"],
+        row["content_json"],
+    )
+
+
 def readable(value: Any, *, strings: bool = False) -> Any:
     """Content for people: an object or array that was sent as JSON text is parsed, other text is as sent.
 

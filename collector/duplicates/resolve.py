@@ -22,6 +22,7 @@ from spanledger.collector.metrics import Metrics
 from spanledger.schemas.calls import COUNTED_ROLES
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import SpanledgerError
+from spanledger.schemas.rewriting import INSERT_SETTINGS, rewriting
 from spanledger.schemas.settings import Settings
 
 _log = logging.getLogger("spanledger.collector")
@@ -84,16 +85,11 @@ _DECIDED = {
     "{users:Array(String)}[found], '')])",
     "conversation_id": "{conversations:Array(String)}[found]",
     "user_id": "{users:Array(String)}[found]",
-    "received_at": "fromUnixTimestamp64Nano(toUnixTimestamp64Nano(received_at) + 1, 'UTC')",
     "cost_usd": "multiIf({counted:Array(UInt8)}[found] = 0 OR cost_source = '', NULL, "
     "cost_source = 'computed', cost_computed_usd, cost_reported_usd)",
     "cost_reason": "multiIf(cost_source = '', cost_reason, {counted:Array(UInt8)}[found] = 1, '', "
     "{winners:Array(String)}[found] = '', 'not_counted', 'duplicate')",
 }
-_COLUMNS = (
-    "SELECT name FROM system.columns "
-    "WHERE database = currentDatabase() AND table = 'spans' AND default_kind != 'ALIAS'"
-)
 _SCOPES = f"""
 SELECT toString(project), toString(service), groupUniqArray(10)(toString(scope_name)),
     toUnixTimestamp64Nano(min(start_time)), toUnixTimestamp64Nano(max(end_time))
@@ -109,7 +105,7 @@ class Resolver:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._columns: list[str] = []
+        self._rewriting = ""
 
     def resolve(self, place: Place, seen: Range) -> int:
         """Decide about a place's calls and those they may be duplicates of; how many rows have changed."""
@@ -172,11 +168,10 @@ class Resolver:
         return self._client.query(sql, parameters=dict(parameters), column_formats=formats).named_results()
 
     def _write(self, project: str, changed: Sequence[tuple[Key, Decision]]) -> None:
-        self._columns = self._columns or [row[0] for row in self._client.query(_COLUMNS).result_rows]
-        chosen = ", ".join(_DECIDED.get(name, f"s.`{name}`") for name in self._columns)
+        self._rewriting = self._rewriting or rewriting(self._client, _DECIDED)
         sql = (
-            f"INSERT INTO spans ({', '.join(f'`{name}`' for name in self._columns)}) "  # noqa: S608
-            f"SELECT {chosen} FROM (SELECT *, indexOf({{keys:Array(String)}}, concat(lower(hex(trace_id)), "
+            f"{self._rewriting}FROM (SELECT *, "  # noqa: S608
+            "indexOf({keys:Array(String)}, concat(lower(hex(trace_id)), "
             "lower(hex(span_id)), toString(toUnixTimestamp64Nano(start_time)))) AS found FROM spans FINAL "
             "WHERE project = {project:String} "
             "AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16)) "
@@ -197,7 +192,7 @@ class Resolver:
                 "users": [decision.user_id for _, decision in changed],
                 "winners": [_winner(decision).hex() for _, decision in changed],
             },
-            settings={"optimize_on_insert": 0, "async_insert": 0, "max_partitions_per_insert_block": 0},
+            settings=INSERT_SETTINGS,
         )
 
     def recent(self, seconds: int) -> list[Seen]:

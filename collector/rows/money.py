@@ -23,7 +23,7 @@ from spanledger.schemas.prices.compute import (
     make_costs,
 )
 from spanledger.schemas.prices.named import Named, entries_of
-from spanledger.schemas.prices.units import NUMBERS, UNITS
+from spanledger.schemas.prices.units import NUMBERS, TOKEN_UNITS, UNITS
 
 _MONEY = "Nullable(Decimal(38, 18))"
 _LARGEST_MONEY = 10**20  # where Decimal(38, 18) ends
@@ -32,8 +32,6 @@ _CUT_OFF = Context(prec=60, rounding=ROUND_DOWN)
 _DECIMAL = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NONE = np.uint64(0xFFFF_FFFF_FFFF_FFFF)  # in the upper half: no amount
 _NOT_COUNTED = REASONS.index("not_counted")
-# Columns of counts that the price list calls by another name.
-_UNIT_OF = {"reasoning_tokens": "output_reasoning_tokens"}
 
 
 class Pricing(NamedTuple):
@@ -67,7 +65,7 @@ def money_columns(calls: Calls, reported: Any, book: PriceBook, preference: str)
     """Name, type and values of the columns of money. `reported`: amounts, see `reported_amounts`."""
     usage = np.full((len(UNITS), len(calls.counted)), NOT_SENT, np.int64)
     for name, counts in calls.used.items():
-        usage[NUMBERS[_UNIT_OF.get(name, name)]] = counts
+        usage[NUMBERS[TOKEN_UNITS.get(name, name)]] = counts
     made = make_costs(len(calls.counted))
     compute(usage, _entries(calls, book), calls.starts_ns, book.prices, made)
     used = (usage >= 0).any(axis=0)

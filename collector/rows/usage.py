@@ -126,6 +126,4 @@ _WITHIN_OUTPUT = tuple((name, "output_tokens") for name in ("reasoning_tokens", 
 def flag_lists(flags: Any) -> tuple[Any, Any]:
     """The flags as the items of an array column: where each row's end, and the numbers of the FLAGS."""
     bits = (flags[:, None] >> np.arange(len(FLAGS))) & 1
-    rows, numbers = np.nonzero(bits)
-    del rows
-    return np.cumsum(bits.sum(axis=1)), numbers
+    return np.cumsum(bits.sum(axis=1)), np.nonzero(bits)[1]

@@ -15,25 +15,14 @@ from spanledger.schemas.prices.book import PriceBook
 from spanledger.schemas.prices.choice import BILLED, COMPUTED, SOURCES, UNKNOWN, choose
 from spanledger.schemas.prices.compute import NOT_SENT, REASONS, Costs, compute, make_costs
 from spanledger.schemas.prices.named import Named, entries_of
-from spanledger.schemas.prices.units import NUMBERS, UNITS
+from spanledger.schemas.prices.units import NUMBERS, TOKEN_UNITS, UNITS
 
 CHUNK = 50_000  # spans that are looked at together
-_HOUR_NS = (
-    3600 * 10**9
-)  # times are cut no finer than rows are sorted; an hour with too many is cut by trace id
+# Times are cut no finer than rows are sorted; an hour with too many is cut by trace id.
+_HOUR_NS = 3600 * 10**9
 _DEEPEST = 8  # bytes of a trace id that it is cut by
 _EXACT = Context(prec=60)
 
-# Columns of counts, and the units of the price list that they are.
-TOKEN_UNITS = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cache_read_tokens": "cache_read_tokens",
-    "cache_write_tokens": "cache_write_tokens",
-    "reasoning_tokens": "output_reasoning_tokens",
-    "input_audio_tokens": "input_audio_tokens",
-    "output_audio_tokens": "output_audio_tokens",
-}
 _OTHER_UNITS = [field.column for field in UNIT_FIELDS]
 _NAMED = ("project", "provider", "request_model", "response_model", "service_tier")
 _NAMES = ", ".join(f"toString({column})" for column in _NAMED)

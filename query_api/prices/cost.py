@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from spanledger.query_api.prices.sent import Sent, is_count, sent_counts, sent_for
 from spanledger.query_api.prices.words import entry_answer, moment_text
 from spanledger.query_api.times import format_time
-from spanledger.query_api.values import merged, money
+from spanledger.query_api.values import attributes_of, money
 from spanledger.schemas.calls import COUNTED_ROLES
 from spanledger.schemas.errors import NotFound
 from spanledger.schemas.price_api import (
@@ -32,7 +32,7 @@ from spanledger.schemas.prices.choice import BILLED, SOURCES, choose
 from spanledger.schemas.prices.compute import UNREADABLE
 from spanledger.schemas.prices.explain import Line, explain
 from spanledger.schemas.prices.named import Named, keys_of
-from spanledger.schemas.prices.units import NUMBERS
+from spanledger.schemas.prices.units import NUMBERS, TOKEN_UNITS
 
 Preference = Literal["provider", "reported", "computed"]
 
@@ -63,18 +63,8 @@ WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:St
 ORDER BY changed_at DESC, run
 LIMIT 1000
 """
-# Columns of counts, by the unit that each is.
-_UNIT_COLUMNS = {
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cache_read_tokens": "cache_read_tokens",
-    "cache_write_tokens": "cache_write_tokens",
-    "input_audio_tokens": "input_audio_tokens",
-    "output_audio_tokens": "output_audio_tokens",
-    "output_reasoning_tokens": "reasoning_tokens",
-}
 _UNIT_OF_SENT = {
-    "reasoning_tokens": "output_reasoning_tokens",
+    **TOKEN_UNITS,
     "input_tokens_apart": "input_tokens",
     "output_tokens_apart": "output_tokens",
     "cache_read_apart": "cache_read_tokens",
@@ -94,14 +84,7 @@ def explain_cost(
     if not found:
         raise NotFound(f"No span {span.span_id} of a trace {span.trace_id} is stored")
     [row] = found
-    attributes = merged(
-        {**row["attributes_string"], **row["content_string"]},
-        row["attributes_int"],
-        row["attributes_double"],
-        row["attributes_bool"],
-        row["attributes_json"],
-        row["content_json"],
-    )
+    attributes = attributes_of(row)
     sent = sent_counts(attributes)
     counted = _counted(row)
     today = _today(book, project, row, attributes, _with_unreadable(row, counted, sent))
@@ -146,7 +129,7 @@ def _span_name(ids: str) -> SpanName | None:
 
 def _counted(row: Row) -> dict[str, int]:
     """The counts by unit, in the order of the units."""
-    counts = {unit: row[column] for unit, column in _UNIT_COLUMNS.items() if row[column] is not None}
+    counts = {unit: row[column] for column, unit in TOKEN_UNITS.items() if row[column] is not None}
     counts |= row["usage"]
     return {unit: counts[unit] for unit in sorted(counts, key=NUMBERS.__getitem__)}
 

@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from spanledger.query_api.prices.changes import Changes, Chunk, Plan, is_amount
 from spanledger.schemas.prices.choice import SOURCES, UNKNOWN
 from spanledger.schemas.prices.compute import REASONS
+from spanledger.schemas.rewriting import INSERT_SETTINGS, rewriting
 
-_INSERT = {"optimize_on_insert": 0, "async_insert": 0, "max_partitions_per_insert_block": 0}
 _WORD = (1 << 64) - 1
 
 _CHANGE_COLUMNS = (
@@ -108,7 +108,11 @@ def write_down(client: Client, run: str, chunk: int, changes: Changes) -> None:
         columns = [_column(piece, len(some)) for piece in pieces]
         out.append(np.concatenate(columns, axis=1).tobytes())
     client.raw_insert(
-        "cost_changes", list(_CHANGE_COLUMNS), insert_block=b"".join(out), settings=_INSERT, fmt="RowBinary"
+        "cost_changes",
+        list(_CHANGE_COLUMNS),
+        insert_block=b"".join(out),
+        settings=INSERT_SETTINGS,
+        fmt="RowBinary",
     )
 
 
@@ -140,20 +144,11 @@ _NEW = {
     "'not_counted')",
     "price_model": "c.new_price_model",
     "price_version": "c.new_price_version",
-    "received_at": "fromUnixTimestamp64Nano(toUnixTimestamp64Nano(s.received_at) + 1, 'UTC')",
 }
 
 
 def apply(client: Client, run: str, number: int, chunk: Chunk) -> None:
     """Write the changes of a chunk into the rows of its spans, unless they are there."""
-    columns = [
-        row[0]
-        for row in client.query(
-            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'spans' "
-            "AND default_kind != 'ALIAS'"
-        ).result_rows
-    ]
-    chosen = ", ".join(_NEW.get(name, f"s.`{name}`") for name in columns)
     of_chunk = "FROM cost_changes FINAL WHERE run = {run:String} AND chunk = {chunk:UInt32}"
     extent = (
         "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
@@ -162,8 +157,8 @@ def apply(client: Client, run: str, number: int, chunk: Chunk) -> None:
         "AND trace_id <= toFixedString(unhex({last_trace:String}), 16)"
     )
     sql = (
-        f"INSERT INTO spans ({', '.join(f'`{name}`' for name in columns)}) SELECT {chosen} "  # noqa: S608
-        f"FROM (SELECT * FROM spans FINAL WHERE {extent} AND project IN (SELECT project {of_chunk}) "
+        f"{rewriting(client, _NEW)}FROM "  # noqa: S608
+        f"(SELECT * FROM spans FINAL WHERE {extent} AND project IN (SELECT project {of_chunk}) "
         f"AND trace_id IN (SELECT trace_id {of_chunk})) AS s "
         f"INNER JOIN (SELECT * {of_chunk}) AS c "
         "ON s.project = c.project AND s.trace_id = c.trace_id AND s.span_id = c.span_id "
@@ -179,7 +174,7 @@ def apply(client: Client, run: str, number: int, chunk: Chunk) -> None:
         "first_trace": chunk.first_trace,
         "last_trace": chunk.last_trace,
     }
-    client.command(sql, parameters=parameters, settings=_INSERT)
+    client.command(sql, parameters=parameters, settings=INSERT_SETTINGS)
 
 
 def complete(client: Client) -> None:
@@ -231,7 +226,7 @@ def begun(run: str, plan: Plan) -> Run:
 
 def write_run(client: Client, run: Run) -> None:
     names = (*Run._fields, "written_at")
-    client.insert("reprice_runs", [(*run, datetime.now(UTC))], column_names=names, settings=_INSERT)
+    client.insert("reprice_runs", [(*run, datetime.now(UTC))], column_names=names, settings=INSERT_SETTINGS)
 
 
 def write_chunk(client: Client, run: str, number: int, chunk: Chunk, *, applied: bool) -> None:
@@ -250,5 +245,5 @@ def write_chunk(client: Client, run: str, number: int, chunk: Chunk, *, applied:
         "reprice_chunks",
         [(run, number, *chunk, applied, datetime.now(UTC))],
         column_names=names,
-        settings=_INSERT,
+        settings=INSERT_SETTINGS,
     )

@@ -146,3 +146,15 @@ def coverage_fault(names: frozenset[str]) -> str:
             name = "what is both" if both is None else f"{UNITS[both].name}, which is both,"
             return f"{UNITS[one].name} and {UNITS[other].name} have prices and {name} none"
     return ""
+
+
+# Columns of counts in `spans`, and the unit that each is; what else is counted bears its unit's name.
+TOKEN_UNITS: dict[str, str] = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": "cache_write_tokens",
+    "reasoning_tokens": "output_reasoning_tokens",
+    "input_audio_tokens": "input_audio_tokens",
+    "output_audio_tokens": "output_audio_tokens",
+}

@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from spanledger.schemas.prices.units import TOKEN_UNITS
 from spanledger.server.tree_view import plain
 
 Answer = Mapping[str, Any]
@@ -329,7 +330,7 @@ def _sent(usage: Answer) -> RenderableType:
     table = _table("  attribute", ">as sent", ">as counted")
     counted = dict(usage["counted"])
     for each in usage["sent"]:
-        unit = {"reasoning_tokens": "output_reasoning_tokens"}.get(each["meaning"], each["meaning"])
+        unit = TOKEN_UNITS.get(each["meaning"], each["meaning"])
         number = counted.pop(unit, None)
         _add(
             table,

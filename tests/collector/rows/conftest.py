@@ -12,9 +12,9 @@ from spanledger.collector.gate import check
 from spanledger.collector.rows.block import Block, Blocks, Limits, Request
 from spanledger.collector.rows.money import Pricing
 from spanledger.collector.rows.tables import SPANS
-from spanledger.collector.store import INSERT_SETTINGS
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.prices.book import PriceBook
+from spanledger.schemas.rewriting import INSERT_SETTINGS
 
 # A table with the columns of `spans` that keeps them in memory: spans of a thousand days are a thousand
 # partitions, which is nothing that is tested here.

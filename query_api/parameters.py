@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self, get_args
 
-from fastapi import Path
+from fastapi import Depends, Path, Query
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -15,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from spanledger.query_api.cursors import Position, decode_cursor, encode_cursor
+from spanledger.query_api.search.cursors import Position, decode_cursor, encode_cursor
+from spanledger.query_api.search.traces import LATEST_NS, Search
 from spanledger.query_api.times import TIME_FORM, parse_time
-from spanledger.query_api.traces import LATEST_NS, Search
 from spanledger.schemas.api import Status
 
 MOST_TRACES = 500
@@ -88,3 +88,10 @@ class NoParameters(BaseModel):
         if sent:
             raise ValueError(f"no parameters are taken here, not {', '.join(map(repr, sent))}")
         return sent
+
+
+def _none(parameters: Annotated[NoParameters, Query()]) -> None:
+    """Refuse parameters instead of ignoring them."""
+
+
+TAKES_NONE = [Depends(_none)]

@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from rich.console import Console, RenderableType
 
-from spanledger.query_api.tree import read_tree
+from spanledger.query_api.trees.tree import read_tree
 from spanledger.schemas.errors import Busy, NotFound, SpanledgerError
 from spanledger.server.tree_view import render_list, render_tree
 

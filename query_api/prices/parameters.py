@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from spanledger.query_api.parameters import ALLOWED, MOST_TRACES, Text, Time
 from spanledger.query_api.prices.catalogue import Place
+from spanledger.query_api.search.traces import LATEST_NS
 from spanledger.query_api.times import TIME_FORM
-from spanledger.query_api.traces import LATEST_NS
 from spanledger.schemas.price_api import PriceSource
 from spanledger.schemas.prices.tables import SOURCES
 

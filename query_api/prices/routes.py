@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from clickhouse_connect.driver.client import Client
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from spanledger.query_api.parameters import NoParameters, TraceId
+from spanledger.query_api.parameters import TAKES_NONE, TraceId
 from spanledger.query_api.prices.books import Books
 from spanledger.query_api.prices.catalogue import Wanted, models_page, published_models
 from spanledger.query_api.prices.cost import explain_cost
@@ -66,12 +66,7 @@ from spanledger.schemas.prices.tables import GENAI, ListRow, newest_lists, store
 NDJSON = "application/x-ndjson"
 
 
-def _no_parameters(parameters: Annotated[NoParameters, Query()]) -> None:
-    """Refuse parameters instead of ignoring them."""
-
-
 prices = APIRouter(tags=["prices"])
-_none = [Depends(_no_parameters)]
 
 
 @prices.get(
@@ -87,7 +82,7 @@ async def models(request: Request, parameters: Annotated[CatalogueParameters, Qu
 
 
 @prices.get(
-    "/prices/lists", summary="Every list that was loaded", response_model=PriceLists, dependencies=_none
+    "/prices/lists", summary="Every list that was loaded", response_model=PriceLists, dependencies=TAKES_NONE
 )
 async def lists(request: Request) -> PriceLists:
     """Of each source the list that was loaded last is in use; a span names the one it was priced by."""
@@ -102,7 +97,9 @@ async def overrides(request: Request, parameters: Annotated[OverridesParameters,
     return Overrides(overrides=[override_answer(each) for each in found])
 
 
-@prices.post("/prices/overrides", summary="Set an override", response_model=OverrideState, dependencies=_none)
+@prices.post(
+    "/prices/overrides", summary="Set an override", response_model=OverrideState, dependencies=TAKES_NONE
+)
 async def set_one(request: Request, asked: NewOverride) -> OverrideState:
     """It holds for calls that arrive from about a minute later; those that are stored are priced anew only
     when that is asked for.
@@ -161,7 +158,7 @@ async def import_list(request: Request, parameters: Annotated[ImportParameters, 
     "/prices/update",
     summary="Fetch the current list of genai-prices",
     response_model=PricesTaken,
-    dependencies=_none,
+    dependencies=TAKES_NONE,
 )
 async def update(request: Request) -> PricesTaken:
     """From the address in SPANLEDGER_PRICES_URL; stored where it is not the list in use. 502 where it
@@ -189,7 +186,7 @@ async def unpriced(request: Request, parameters: Annotated[UnpricedParameters, Q
     "/spans/{trace_id}/{span_id}/cost",
     summary="Where the cost of a span comes from",
     response_model=CostExplanation,
-    dependencies=_none,
+    dependencies=TAKES_NONE,
 )
 async def cost(request: Request, trace_id: TraceId, span_id: SpanId) -> CostExplanation:
     """The stored cost, what today's prices say and why, what was reported, which of them counts, the usage as
@@ -214,7 +211,7 @@ async def cost(request: Request, trace_id: TraceId, span_id: SpanId) -> CostExpl
             "description": "A line of JSON for each step; the last is the result.",
         }
     },
-    dependencies=_none,
+    dependencies=TAKES_NONE,
 )
 async def reprice_calls(request: Request, asked: NewReprice) -> Response:
     """By the lists and overrides of now. `dry_run` only tells what would change. Who hangs up ends it: what
@@ -233,7 +230,10 @@ async def reprice_calls(request: Request, asked: NewReprice) -> Response:
 
 
 @prices.get(
-    "/prices/reprices", summary="The repricings there were", response_model=RepriceRuns, dependencies=_none
+    "/prices/reprices",
+    summary="The repricings there were",
+    response_model=RepriceRuns,
+    dependencies=TAKES_NONE,
 )
 async def reprices(request: Request) -> RepriceRuns:
     """Who changed costs when, why, and by how much; the newest thousand."""

@@ -50,7 +50,7 @@ def _break_gate(module):
         return check(body, *rest, **more)
     module.check = broken
 
-@wrapt.when_imported("spanledger.query_api.tree")
+@wrapt.when_imported("spanledger.query_api.trees.tree")
 def _break_tree(module):
     def broken(*_):
         raise RuntimeError({SECRET!r})

@@ -9,7 +9,7 @@ import pytest
 from otlp_requests import SECOND, llm_span, request, span
 from transports import encode, open_transports
 
-from spanledger.query_api.tree import read_tree
+from spanledger.query_api.trees.tree import read_tree
 
 START = 1_790_000_000 * SECOND
 

@@ -12,9 +12,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from genai_prices import Usage, calc_price
 
-from spanledger.query_api.spans import trace_json
-from spanledger.query_api.traces import Search, list_traces
-from spanledger.query_api.tree import walk
+from spanledger.query_api.search.traces import Search, list_traces
+from spanledger.query_api.trees.spans import trace_json
+from spanledger.query_api.trees.tree import walk
 from spanledger.schemas.calls import finish_reason_of
 from spanledger.schemas.prices.aliases import price_provider
 from tests.dialects.reading import Golden, golden_file, golden_files

@@ -9,7 +9,7 @@ import pytest
 from otlp_requests import request, span
 from starlette.testclient import TestClient
 
-from spanledger.query_api import app as app_module
+from spanledger.query_api.search import routes as search_routes
 from spanledger.schemas.api import Problem
 from spanledger.schemas.errors import Misconfigured
 
@@ -149,7 +149,7 @@ def test_an_error_of_ours_tells_only_the_id_it_was_logged_under(idle_api, monkey
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(app_module, "list_traces", broken)
+    monkeypatch.setattr(search_routes, "list_traces", broken)
     with caplog.at_level(logging.WARNING):
         answer = idle_api.get("/api/v1/traces")
     found = problem_of(answer, 500)
@@ -162,7 +162,7 @@ def test_an_error_of_ours_tells_only_the_id_it_was_logged_under(idle_api, monkey
 
 def test_after_an_error_of_ours_the_next_request_is_served(idle_api, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(app_module, "list_traces", lambda *_, **__: 1 / 0)
+        patch.setattr(search_routes, "list_traces", lambda *_, **__: 1 / 0)
         for _ in range(8):
             problem_of(idle_api.get("/api/v1/traces"), 500)
     assert idle_api.get("/api/v1/traces").status_code == 200

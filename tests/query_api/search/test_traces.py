@@ -9,16 +9,16 @@ import time
 import pytest
 from otlp_requests import SECOND, llm_span, request, span
 
-from spanledger.query_api import windows as windows_module
-from spanledger.query_api.spans import SPANS_SQL
-from spanledger.query_api.traces import (
+from spanledger.query_api.search import windows as windows_module
+from spanledger.query_api.search.traces import (
     CANDIDATES_END_SQL,
     CANDIDATES_SQL,
     CONDITIONS,
     EXTENTS_SQL,
     candidates_sql,
 )
-from spanledger.query_api.windows import DAYS_SQL
+from spanledger.query_api.search.windows import DAYS_SQL
+from spanledger.query_api.trees.spans import SPANS_SQL
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND

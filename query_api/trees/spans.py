@@ -7,12 +7,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from spanledger.query_api.logs import Record, read_logs
 from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
+from spanledger.query_api.search.traces import Extent, status_name, summaries
 from spanledger.query_api.times import format_time, milliseconds
-from spanledger.query_api.traces import Extent, status_name, summaries
-from spanledger.query_api.tree import Node, Span, build_tree, tree_text, walk
+from spanledger.query_api.trees.logs import Record, read_logs
+from spanledger.query_api.trees.tree import Node, Span, build_tree, tree_text, walk
 from spanledger.query_api.values import attributes_of, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 

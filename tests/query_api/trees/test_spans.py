@@ -12,8 +12,8 @@ from otlp_requests import SECOND, any_value, key_values, llm_span, request, span
 
 from spanledger.collector.duplicates.resolve import Resolver
 from spanledger.collector.duplicates.watch import Place, Range
-from spanledger.query_api import spans as spans_module
-from spanledger.query_api.tree import read_tree, walk
+from spanledger.query_api.trees import spans as spans_module
+from spanledger.query_api.trees.tree import read_tree, walk
 from spanledger.schemas.api import TracePage, TraceTree
 from spanledger.schemas.database import connect
 

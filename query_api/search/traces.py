@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from spanledger.query_api.cursors import Position
+from spanledger.query_api.search.cursors import Position
+from spanledger.query_api.search.windows import Window, stored_days, windows
 from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.values import money
-from spanledger.query_api.windows import Window, stored_days, windows
 from spanledger.schemas.api import Status
 
 LATEST_NS = (1 << 63) - 1

@@ -1,4 +1,4 @@
-"""query_api.cursors: a cursor comes back as the position it was made from, and nothing else passes."""
+"""query_api.search.cursors: a cursor comes back as the position it was made from, and nothing else passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from spanledger.query_api.cursors import Position, decode_cursor, encode_cursor
+from spanledger.query_api.search.cursors import Position, decode_cursor, encode_cursor
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -1,11 +1,11 @@
-"""query_api.windows: the windows of a search cover what is stored, newest first, and grow."""
+"""query_api.search.windows: the windows of a search cover what is stored, newest first, and grow."""
 
 from __future__ import annotations
 
 import itertools
 import random
 
-from spanledger.query_api.windows import FIRST_ROWS, Day, windows
+from spanledger.query_api.search.windows import FIRST_ROWS, Day, windows
 
 LATEST = (1 << 63) - 1
 DAY = 86_400 * 10**9

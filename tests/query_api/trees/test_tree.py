@@ -1,4 +1,4 @@
-"""query_api.tree: the same spans give the same tree, and every span stands in it exactly once."""
+"""query_api.trees.tree: the same spans give the same tree, and every span stands in it exactly once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from spanledger.query_api.tree import Span, build_tree, read_tree, tree_text, walk
+from spanledger.query_api.trees.tree import Span, build_tree, read_tree, tree_text, walk
 
 
 def spans_of(parents, starts=None):

@@ -1,0 +1,1 @@
+"""Search: which traces and spans a question means, page by page."""

@@ -1,0 +1,1 @@
+"""Sessions: conversations turn by turn, and the users who had them."""

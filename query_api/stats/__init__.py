@@ -1,0 +1,1 @@
+"""Stats: sums, rates and percentiles over the calls that a search means."""

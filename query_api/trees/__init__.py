@@ -1,0 +1,1 @@
+"""Trees: the spans of one trace, as they hang together."""

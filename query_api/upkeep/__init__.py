@@ -1,0 +1,1 @@
+"""Upkeep: how long spans stay, how they are deleted, taken out and brought back."""

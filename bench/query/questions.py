@@ -55,7 +55,7 @@ SELECT lower(hex(trace_id)) AS id, min(start_time) AS start, max(end_time), coun
     groupUniqArray(response_model), argMin(name, parent_span_id != toFixedString('', 8)), any(user_id)
 FROM spans FINAL WHERE {_IN_TIME} GROUP BY trace_id ORDER BY start DESC LIMIT 50
 """
-_PAGE = f"SELECT {_LIST} FROM spans FINAL WHERE {_IN_TIME} AND {{}} ORDER BY start_time DESC LIMIT 50"
+_PAGE = f"SELECT {_LIST} FROM spans FINAL WHERE {_IN_TIME} AND (@WHERE@) ORDER BY start_time DESC LIMIT 50"
 _STATS = f"""
 SELECT response_model AS model, toDate(start_time) AS day, count(), countIf(status_code = 2),
     sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens),
@@ -133,7 +133,7 @@ def _page(
     since = FIRST_DAY_NS + day * DAY_NS
     query = {"start": _moment(since), "end": _moment(since + DAY_NS), "limit": 50, **asked}
     path = f"/api/v1/spans?{urlencode(query, doseq=True)}"
-    return Asked(path, _PAGE.format(where), _time(since, since + DAY_NS) | dict(more))
+    return Asked(path, _PAGE.replace("@WHERE@", where), _time(since, since + DAY_NS) | dict(more))
 
 
 def _time(since: int, until: int) -> dict[str, Any]:

@@ -2,26 +2,33 @@
 
 A condition is made of values only; what becomes text of the SQL stands in this file and in fields.py, and
 every value goes to the database as a parameter. Each condition is true or false of every span, never NULL:
-what was not sent fulfils no comparison, and so fulfils the `Not` of each.
+what was not sent fulfils no comparison, and so fulfils the `Not` of each. `ne` and `not_in` are the `Not` of
+`eq` and `in`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
 from spanledger.query_api.search.fields import FIELDS, Field
 
-Op = Literal["eq", "in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "exists"]
+Op = Literal[
+    "eq", "ne", "in", "not_in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "exists"
+]
 Level = Literal["span", "resource", "scope", "event", "link"]
 Value = str | bool | int | float | Decimal
 
 OPS: tuple[Op, ...] = get_args(Op)
 LEVELS: tuple[Level, ...] = get_args(Level)
-TEXT_OPS: tuple[Op, ...] = ("eq", "in", "contains", "starts_with", "ends_with", "exists")
-NUMBER_OPS: tuple[Op, ...] = ("eq", "in", "lt", "le", "gt", "ge", "exists")
+TEXT_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in", "contains", "starts_with", "ends_with", "exists")
+NUMBER_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in", "lt", "le", "gt", "ge", "exists")
+CHOICE_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in")
+FLAG_OPS: tuple[Op, ...] = ("eq", "ne")
+_DENIED: dict[Op, Op] = {"ne": "eq", "not_in": "in"}
 
 
 class Compare(NamedTuple):
@@ -49,7 +56,10 @@ class Attribute(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Text anywhere in prompts, answers and tool traffic, in any case of letters."""
+    """Text anywhere in prompts, answers and tool traffic, in any case of letters.
+
+    Of a text of ASCII only, the letters A to Z are found in any case; of another one all letters.
+    """
 
     text: str
 
@@ -105,35 +115,77 @@ class _Parameters:
 def _text(condition: Condition, parameters: _Parameters) -> str:
     match condition:
         case All(conditions):
-            return _joined(conditions, " AND ", "1", parameters)
+            text = _joined(conditions, " AND ", "1", parameters)
         case Any(conditions):
-            return _joined(conditions, " OR ", "0", parameters)
+            text = _joined(conditions, " OR ", "0", parameters)
         case Not(inner):
-            return f"NOT ({_text(inner, parameters)})"
-        case Compare(name, op, value):
-            return _compare(FIELDS[name], op, value, parameters)
+            text = f"NOT ({_text(inner, parameters)})"
+        case Compare(_, op, _) | Attribute(_, op, _) if op in _DENIED:
+            text = f"NOT ({_text(condition._replace(op=_DENIED[op]), parameters)})"
+        case Compare():
+            text = _compare(condition, parameters)
         case Attribute():
-            return _attribute(condition, parameters)
-        case Text(text):
-            return _content(text, parameters)
+            text = _attribute(condition, parameters)
+        case Text(wanted):
+            text = _content(wanted, parameters)
+    return text
 
 
 def _joined(conditions: Sequence[Condition], word: str, empty: str, parameters: _Parameters) -> str:
     return "(" + (word.join(_text(each, parameters) for each in conditions) or empty) + ")"
 
 
-def _compare(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+# What is stored as bytes or as a number is compared as that, which can use the indexes.
+_IDS = {"trace_id": ("trace_id", 16), "span_id": ("span_id", 8), "parent_span_id": ("parent_span_id", 8)}
+_CODES = {
+    "status": ("status_code", {"ok": 1, "error": 2}),
+    "kind": ("kind", {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}),
+}
+
+
+def _compare(condition: Compare, parameters: _Parameters) -> str:
+    name, op, value = condition
+    field = FIELDS[name]
     if field.kind == "flag":
-        return field.sql if value else f"NOT {field.sql}"
-    if field.kind == "texts":
-        return _of_texts(field.sql, op, value, parameters)
-    if field.kind in ("number", "money"):
-        return _of_number(field.sql, op, value, parameters, exact=field.kind == "money")
-    own = _of_text(field.sql, op, value, parameters)
+        text = field.sql if value else f"NOT {field.sql}"
+    elif field.kind == "texts":
+        text = _of_texts(field.sql, op, value, parameters)
+    elif field.kind in ("number", "money"):
+        text = _of_number(field.sql, op, value, parameters, exact=field.kind == "money")
+    elif name in _IDS and op in ("eq", "in"):
+        text = _of_ids(*_IDS[name], _several(value), parameters)
+    elif name in _CODES and op in ("eq", "in"):
+        text = _of_codes(*_CODES[name], _several(value), parameters)
+    else:
+        text = _of_sent(field, op, value, parameters)
+    return text
+
+
+def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+    """An empty text says that nothing was sent: it fits no comparison, and none fits it."""
+    guard = "" if op == "exists" or "" not in _several(value) else f"{field.sql} != '' AND "
+    own = f"({guard}{_of_text(field.sql, op, value, parameters)})"
     if not field.inherited:
         return own
     of_trace = _of_trace(field.sql, own, _of_text("first", op, value, parameters))
     return f"({own} OR ({field.sql} = '' AND {of_trace}))"
+
+
+def _of_ids(column: str, size: int, values: Sequence[Value], parameters: _Parameters) -> str:
+    """Ids in hexadecimal, in any case of the digits; what is none, or is zero, is nobody's."""
+    pattern = re.compile(f"[0-9a-fA-F]{{{2 * size}}}")
+    found = [str(value) for value in values if pattern.fullmatch(str(value)) and int(str(value), 16)]
+    each = [f"{column} = toFixedString(unhex({parameters.add(one, 'String')}), {size})" for one in found]
+    return "(" + (" OR ".join(each) or "0") + ")"
+
+
+def _of_codes(column: str, codes: dict[str, int], values: Sequence[Value], parameters: _Parameters) -> str:
+    """A choice that is stored as a number; the last choice is every number without a name."""
+    named = [code for name, code in codes.items() if name in values]
+    parts = [f"{column} IN {parameters.add(named, 'Array(Int32)')}"] if named else []
+    if any(value not in codes for value in values):
+        parts.append(f"{column} NOT IN {parameters.add(list(codes.values()), 'Array(Int32)')}")
+    return "(" + (" OR ".join(parts) or "0") + ")"
 
 
 def _of_trace(column: str, own: str, of_first: str) -> str:
@@ -156,6 +208,8 @@ def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameter
         return f"notEmpty({sql})"
     if op == "eq":
         return f"has({sql}, {parameters.add(value, 'String')})"
+    if op == "in":
+        return f"hasAny({sql}, {parameters.add(list(_values(value)), 'Array(String)')})"
     return f"arrayExists(x -> {_of_text('x', op, value, parameters)}, {sql})"
 
 
@@ -183,17 +237,34 @@ _SIGNS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 def _of_number(
     sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters, *, exact: bool = False
 ) -> str:
-    kind = "Decimal(38, 18)" if exact else "Float64"
+    """`exact`: the column is a decimal, and so is the value."""
     if op == "exists":
         return f"{sql} IS NOT NULL"
     if op == "in":
-        anyone = " OR ".join(f"{sql} = {parameters.add(one, kind)}" for one in _values(value))
+        anyone = " OR ".join(f"{sql} = {_number(one, parameters, exact=exact)}" for one in _values(value))
         return f"ifNull({anyone or '0'}, 0)"
-    return f"ifNull({sql} {_SIGNS[op]} {parameters.add(value, kind)}, 0)"
+    assert value is not None and not isinstance(value, Sequence)  # noqa: S101, PT018 - of the other ops
+    return f"ifNull({sql} {_SIGNS[op]} {_number(value, parameters, exact=exact)}, 0)"
+
+
+def _number(value: Value, parameters: _Parameters, *, exact: bool) -> str:
+    """The engine compares integers of every size, and those with doubles, without rounding either."""
+    if exact:
+        return parameters.add(f"{Decimal(str(value)):f}", "Decimal(38, 18)")
+    if isinstance(value, int):
+        return parameters.add(value, "Int64" if -(1 << 63) <= value < 1 << 63 else "Int256")
+    return parameters.add(float(value), "Float64")
 
 
 def _values(value: Value | Sequence[Value] | None) -> Sequence[Value]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _several(value: Value | Sequence[Value] | None) -> Sequence[Value]:
+    """One value or several, as several."""
+    if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
+        return value or ()
+    return (value,)
 
 
 # --- attributes
@@ -257,32 +328,43 @@ def _of_json_map(sql: str, key: str, condition: Attribute, parameters: _Paramete
         return f"mapContains({sql}, {key})"
     found = f"{sql}[{key}]"
     parts = []
-    for one in _values(value) if op == "in" else (value,):
+    for one in _several(value):
         if isinstance(one, bool):
             parts.append(f"{found} = {parameters.add(json.dumps(one), 'String')}")
         elif isinstance(one, str):
             text = f"JSONExtractString({found})"
             fits = _of_text(text, "eq" if op == "in" else op, one, parameters)
             parts.append(f"(startsWith({found}, '\"') AND {fits})")
-        elif one is not None:
-            number = f"if(match({found}, '^-?[0-9]'), toFloat64OrNull({found}), NULL)"
-            parts.append(_of_number(number, "eq" if op == "in" else op, one, parameters))
+        else:
+            parts.append(_of_json_number(found, "eq" if op == "in" else op, one, parameters))
     return f"(mapContains({sql}, {key}) AND ({' OR '.join(parts) or '0'}))"
+
+
+def _of_json_number(found: str, op: Op, value: Value, parameters: _Parameters) -> str:
+    """An integer is text of digits only; a double has a point, an exponent, or is said to be endless."""
+    whole = f"toInt64OrNull({found})"
+    endless = "".join(f'{found} = \'{{"@double":"{word}"}}\', {word}, ' for word in ("inf", "-inf"))
+    double = f"multiIf(match({found}, '^-?[0-9]'), JSONExtractFloat({found}), {endless}NULL)"
+    of_whole, of_double = (_of_number(sql, op, value, parameters) for sql in (whole, double))
+    return f"if({whole} IS NULL, {of_double}, {of_whole})"
 
 
 # --- content
 
+_CONTENT_MAPS = ("content_string", "content_json")
+
 
 def _content(text: str, parameters: _Parameters) -> str:
     """Text is looked for as it is and as JSON writes it: most content is JSON text."""
-    wanted = parameters.add(spellings(text), "Array(String)")
-    maps = "mapValues(content_string), mapValues(content_json)"
-    in_maps = f"arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {wanted}), arrayConcat({maps}))"
-    in_events = (
-        f"arrayExists(m -> arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {wanted}), mapValues(m)), "
-        "events.attributes)"
-    )
-    return f"({in_maps} OR {in_events})"
+    found = spellings(text)
+    case = "CaseInsensitive" if text.isascii() else "CaseInsensitiveUTF8"
+    if len(found) == 1:
+        fits = f"position{case}(x, {parameters.add(text, 'String')}) > 0"
+    else:
+        fits = f"multiSearchAny{case}(x, {parameters.add(found, 'Array(String)')})"
+    parts = [f"arrayExists(x -> {fits}, mapValues({name}))" for name in _CONTENT_MAPS]
+    parts.append(f"arrayExists(m -> arrayExists(x -> {fits}, mapValues(m)), events.attributes)")
+    return "(" + " OR ".join(parts) + ")"
 
 
 def spellings(text: str) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from spanledger.query_api.access.callers import Project
-from spanledger.query_api.parameters import TraceParameters
 from spanledger.query_api.search.cursors import encode_cursor
+from spanledger.query_api.search.parameters import TraceParameters
 from spanledger.query_api.search.traces import list_traces
 from spanledger.schemas.api import TracePage, TraceSummary
 

@@ -16,11 +16,10 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.windows import Window, stored_days, windows
-from spanledger.query_api.times import format_time, milliseconds
+from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
 from spanledger.query_api.values import money
 from spanledger.schemas.api import Status
 
-LATEST_NS = (1 << 63) - 1
 _END_OF_LIST = Position(LATEST_NS, "ff" * 16)
 _MOST_AT_ONCE = 500
 

@@ -45,7 +45,9 @@ def cuts(bucket: Bucket, zone: ZoneInfo, first: int, last: int) -> list[int]:
     shortest = _SECONDS.get(bucket) or _LEAST_SECONDS[bucket]
     found: list[int] = []
     if (last - first) // shortest <= 2 * MOST_BUCKETS:  # else they need not be counted
-        for cut in _fixed(_SECONDS[bucket], zone, first) if bucket in _SECONDS else _days(bucket, zone, first):
+        for cut in (
+            _fixed(_SECONDS[bucket], zone, first) if bucket in _SECONDS else _days(bucket, zone, first)
+        ):
             found.append(cut)
             if cut > last or len(found) > MOST_BUCKETS + 1:
                 break

@@ -13,5 +13,8 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("GET", "/metrics"): "admin",
     ("GET", "/api/v1/status"): "admin",
     ("GET", "/api/v1/traces"): "read",
+    ("GET", "/api/v1/spans"): "read",
+    ("POST", "/api/v1/traces/search"): "read",
+    ("POST", "/api/v1/spans/search"): "read",
     ("GET", "/api/v1/traces/{trace_id}"): "read",
 }

@@ -370,11 +370,16 @@ def _content(text: str, parameters: Parameters) -> str:
 
 
 def spellings(text: str) -> list[str]:
-    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text."""
+    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text.
+
+    A letter that JSON escapes is a number in there, of which no engine knows the other case: so such a text
+    is looked for in the cases that it may well have.
+    """
     found = [text]
+    cases = [text] if text.isascii() else [text, text.lower(), text.upper(), text.title()]
     for ascii_only in (False, True):
-        inner = text
-        for _ in range(2):
-            inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]
-            found.append(inner)
+        for inner in cases if ascii_only else [text]:
+            for _ in range(2):
+                inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # noqa: PLW2901
+                found.append(inner)
     return list(dict.fromkeys(found))

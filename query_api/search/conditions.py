@@ -97,11 +97,13 @@ def compiled(condition: Condition, *, prefix: str = "c") -> Sql:
 
     The query must have the parameter `project`: what a span inherits is looked up in its trace.
     """
-    parameters = _Parameters(prefix)
+    parameters = Parameters(prefix)
     return Sql(_text(condition, parameters), parameters.given)
 
 
-class _Parameters:
+class Parameters:
+    """Values on their way to the database, each under a name of its own."""
+
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.given: dict[str, object] = {}
@@ -112,7 +114,7 @@ class _Parameters:
         return f"{{{name}:{kind}}}"
 
 
-def _text(condition: Condition, parameters: _Parameters) -> str:
+def _text(condition: Condition, parameters: Parameters) -> str:
     match condition:
         case All(conditions):
             text = _joined(conditions, " AND ", "1", parameters)
@@ -131,7 +133,7 @@ def _text(condition: Condition, parameters: _Parameters) -> str:
     return text
 
 
-def _joined(conditions: Sequence[Condition], word: str, empty: str, parameters: _Parameters) -> str:
+def _joined(conditions: Sequence[Condition], word: str, empty: str, parameters: Parameters) -> str:
     return "(" + (word.join(_text(each, parameters) for each in conditions) or empty) + ")"
 
 
@@ -143,7 +145,7 @@ _CODES = {
 }
 
 
-def _compare(condition: Compare, parameters: _Parameters) -> str:
+def _compare(condition: Compare, parameters: Parameters) -> str:
     name, op, value = condition
     field = FIELDS[name]
     if field.kind == "flag":
@@ -151,7 +153,7 @@ def _compare(condition: Compare, parameters: _Parameters) -> str:
     elif field.kind == "texts":
         text = _of_texts(field.sql, op, value, parameters)
     elif field.kind in ("number", "money"):
-        text = _of_number(field.sql, op, value, parameters, exact=field.kind == "money")
+        text = of_number(field.sql, op, value, parameters, exact=field.kind == "money")
     elif name in _IDS and op in ("eq", "in"):
         text = _of_ids(*_IDS[name], _several(value), parameters)
     elif name in _CODES and op in ("eq", "in"):
@@ -161,7 +163,7 @@ def _compare(condition: Compare, parameters: _Parameters) -> str:
     return text
 
 
-def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
     """An empty text says that nothing was sent: it fits no comparison, and none fits it."""
     guard = "" if op == "exists" or "" not in _several(value) else f"{field.sql} != '' AND "
     own = f"({guard}{_of_text(field.sql, op, value, parameters)})"
@@ -171,7 +173,7 @@ def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parame
     return f"({own} OR ({field.sql} = '' AND {of_trace}))"
 
 
-def _of_ids(column: str, size: int, values: Sequence[Value], parameters: _Parameters) -> str:
+def _of_ids(column: str, size: int, values: Sequence[Value], parameters: Parameters) -> str:
     """Ids in hexadecimal, in any case of the digits; what is none, or is zero, is nobody's."""
     pattern = re.compile(f"[0-9a-fA-F]{{{2 * size}}}")
     found = [str(value) for value in values if pattern.fullmatch(str(value)) and int(str(value), 16)]
@@ -179,7 +181,7 @@ def _of_ids(column: str, size: int, values: Sequence[Value], parameters: _Parame
     return "(" + (" OR ".join(each) or "0") + ")"
 
 
-def _of_codes(column: str, codes: dict[str, int], values: Sequence[Value], parameters: _Parameters) -> str:
+def _of_codes(column: str, codes: dict[str, int], values: Sequence[Value], parameters: Parameters) -> str:
     """A choice that is stored as a number; the last choice is every number without a name."""
     named = [code for name, code in codes.items() if name in values]
     parts = [f"{column} IN {parameters.add(named, 'Array(Int32)')}"] if named else []
@@ -203,7 +205,7 @@ def _of_trace(column: str, own: str, of_first: str) -> str:
     )
 
 
-def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
     if op == "exists":
         return f"notEmpty({sql})"
     if op == "eq":
@@ -213,7 +215,7 @@ def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameter
     return f"arrayExists(x -> {_of_text('x', op, value, parameters)}, {sql})"
 
 
-def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
     match op:
         case "exists":
             return f"{sql} != ''"
@@ -234,10 +236,10 @@ def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters
 _SIGNS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
-def _of_number(
-    sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters, *, exact: bool = False
+def of_number(
+    sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters, *, exact: bool = False
 ) -> str:
-    """`exact`: the column is a decimal, and so is the value."""
+    """A number beside a value, never NULL. `exact`: the number is a decimal, and so is the value."""
     if op == "exists":
         return f"{sql} IS NOT NULL"
     if op == "in":
@@ -247,7 +249,7 @@ def _of_number(
     return f"ifNull({sql} {_SIGNS[op]} {_number(value, parameters, exact=exact)}, 0)"
 
 
-def _number(value: Value, parameters: _Parameters, *, exact: bool) -> str:
+def _number(value: Value, parameters: Parameters, *, exact: bool) -> str:
     """The engine compares integers of every size, and those with doubles, without rounding either."""
     if exact:
         return parameters.add(f"{Decimal(str(value)):f}", "Decimal(38, 18)")
@@ -282,14 +284,14 @@ _JSON_MAPS: dict[Level, str] = {"resource": "resource_attributes", "scope": "sco
 _LISTS: dict[Level, str] = {"event": "events.attributes", "link": "links.attributes"}
 
 
-def _attribute(condition: Attribute, parameters: _Parameters) -> str:
+def _attribute(condition: Attribute, parameters: Parameters) -> str:
     levels = LEVELS if condition.level is None else (condition.level,)
     key = parameters.add(condition.key, "String")
     parts = [part for level in levels for part in _at_level(level, key, condition, parameters)]
     return "(" + " OR ".join(parts) + ")"
 
 
-def _at_level(level: Level, key: str, condition: Attribute, parameters: _Parameters) -> Iterator[str]:
+def _at_level(level: Level, key: str, condition: Attribute, parameters: Parameters) -> Iterator[str]:
     if level == "span":
         yield from _of_span(key, condition, parameters)
     elif level in _JSON_MAPS:
@@ -298,7 +300,7 @@ def _at_level(level: Level, key: str, condition: Attribute, parameters: _Paramet
         yield f"arrayExists(m -> {_of_json_map('m', key, condition, parameters)}, {_LISTS[level]})"
 
 
-def _of_span(key: str, condition: Attribute, parameters: _Parameters) -> Iterator[str]:
+def _of_span(key: str, condition: Attribute, parameters: Parameters) -> Iterator[str]:
     op, value = condition.op, condition.value
     if op == "exists":
         yield from (f"mapContains({name}, {key})" for name in _SPAN_MAPS)
@@ -317,11 +319,11 @@ def _of_span(key: str, condition: Attribute, parameters: _Parameters) -> Iterato
     if numbers:
         asked_numbers = numbers if op == "in" else numbers[0]
         for name in ("attributes_int", "attributes_double"):
-            fits = _of_number(f"{name}[{key}]", op, asked_numbers, parameters)
+            fits = of_number(f"{name}[{key}]", op, asked_numbers, parameters)
             yield f"(mapContains({name}, {key}) AND {fits})"
 
 
-def _of_json_map(sql: str, key: str, condition: Attribute, parameters: _Parameters) -> str:
+def _of_json_map(sql: str, key: str, condition: Attribute, parameters: Parameters) -> str:
     """On a map of JSON texts, whose types can be read from them (ADR 0005)."""
     op, value = condition.op, condition.value
     if op == "exists":
@@ -340,12 +342,12 @@ def _of_json_map(sql: str, key: str, condition: Attribute, parameters: _Paramete
     return f"(mapContains({sql}, {key}) AND ({' OR '.join(parts) or '0'}))"
 
 
-def _of_json_number(found: str, op: Op, value: Value, parameters: _Parameters) -> str:
+def _of_json_number(found: str, op: Op, value: Value, parameters: Parameters) -> str:
     """An integer is text of digits only; a double has a point, an exponent, or is said to be endless."""
     whole = f"toInt64OrNull({found})"
     endless = "".join(f'{found} = \'{{"@double":"{word}"}}\', {word}, ' for word in ("inf", "-inf"))
     double = f"multiIf(match({found}, '^-?[0-9]'), JSONExtractFloat({found}), {endless}NULL)"
-    of_whole, of_double = (_of_number(sql, op, value, parameters) for sql in (whole, double))
+    of_whole, of_double = (of_number(sql, op, value, parameters) for sql in (whole, double))
     return f"if({whole} IS NULL, {of_double}, {of_whole})"
 
 
@@ -354,7 +356,7 @@ def _of_json_number(found: str, op: Op, value: Value, parameters: _Parameters) -
 _CONTENT_MAPS = ("content_string", "content_json")
 
 
-def _content(text: str, parameters: _Parameters) -> str:
+def _content(text: str, parameters: Parameters) -> str:
     """Text is looked for as it is and as JSON writes it: most content is JSON text."""
     found = spellings(text)
     case = "CaseInsensitive" if text.isascii() else "CaseInsensitiveUTF8"
@@ -368,11 +370,16 @@ def _content(text: str, parameters: _Parameters) -> str:
 
 
 def spellings(text: str) -> list[str]:
-    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text."""
+    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text.
+
+    A letter that JSON escapes is a number in there, of which no engine knows the other case: so such a text
+    is looked for in the cases that it may well have.
+    """
     found = [text]
+    cases = [text] if text.isascii() else [text, text.lower(), text.upper(), text.title()]
     for ascii_only in (False, True):
-        inner = text
-        for _ in range(2):
-            inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]
-            found.append(inner)
+        for inner in cases if ascii_only else [text]:
+            for _ in range(2):
+                inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # noqa: PLW2901
+                found.append(inner)
     return list(dict.fromkeys(found))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import Any, cast
 
@@ -135,3 +135,16 @@ def checked_text(value: str) -> str:
 def checked_number(value: float | Decimal) -> None:
     if not isfinite(value) or (isinstance(value, int) and abs(value) >= _LARGEST):
         raise ValueError("a number is finite, and an integer has up to 38 digits")
+
+
+def parse_money(value: object) -> Decimal:
+    """An amount; raises ValueError where it is none that can be stored."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise ValueError("not an amount")  # noqa: TRY004 - of what was sent
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("not a decimal") from None
+    if not amount.is_finite() or not 0 <= amount < 10**18 or amount != round(amount, 18):
+        raise ValueError("not an amount that can be stored")
+    return amount

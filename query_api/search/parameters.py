@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
@@ -22,15 +22,19 @@ from pydantic import (
 from spanledger.query_api.parameters import ALLOWED, MOST_TRACES, TEXT_FORM, Text, Time
 from spanledger.query_api.search.conditions import All, Any, Compare, Condition, Op
 from spanledger.query_api.search.conditions import Text as ContentText
-from spanledger.query_api.search.cursors import Position, decode_cursor, encode_cursor
-from spanledger.query_api.search.grammar import ATTRIBUTE_FORM, MOST_VALUES, parse_attribute
-from spanledger.query_api.search.traces import Search
+from spanledger.query_api.search.cursors import Cursor, decode_cursor, encode_cursor
+from spanledger.query_api.search.grammar import ATTRIBUTE_FORM, MOST_VALUES, parse_attribute, parse_money
+from spanledger.query_api.search.spans import Order, Sort
+from spanledger.query_api.search.wholes import AllOf, AnySpan, Where, Whole
 from spanledger.query_api.times import LATEST_NS, TIME_FORM
 from spanledger.schemas.api import Status
 from spanledger.schemas.calls import ROLES
+from spanledger.schemas.search_api import SpanSearchBody, TraceSearchBody
 
 # As Literal, so that the OpenAPI document lists them.
 Role = Literal["LLM", "EMBEDDING", "TOOL", "AGENT", "WORKFLOW", "RETRIEVER", "FETCH", "OTHER"]
+
+SpanField = Literal["attributes"]
 
 _NUMBER_FORM = "a number of at least 0"
 _COUNT_FORM = "a whole number from 0 to 2^63 - 1"
@@ -60,21 +64,12 @@ ALLOWED_IN_SEARCH = {
     "min_cost_usd": MONEY_FORM,
     "max_cost_usd": MONEY_FORM,
     "attribute": ATTRIBUTE_FORM,
+    "sort": ", ".join(get_args(Sort)),
+    "order": ", ".join(get_args(Order)),
+    "count": "true or false",
+    "fields": ", ".join(get_args(SpanField)),
     "q": TEXT_FORM.replace("up", "1"),
 }
-
-
-def parse_money(value: object) -> Decimal:
-    """An amount; raises ValueError where it is none that can be stored."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        raise ValueError("not an amount")  # noqa: TRY004 - of what was sent
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError("not a decimal") from None
-    if not amount.is_finite() or not 0 <= amount < 10**18 or amount != round(amount, 18):
-        raise ValueError("not an amount that can be stored")
-    return amount
 
 
 def _line(text: str) -> str:
@@ -96,11 +91,32 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Filter(Parameters):
-    """A time, and conditions on one and the same span."""
+class Range(Parameters):
+    """A time."""
 
     start: Time | None = Field(None, description=f"What starts at this time or later: {TIME_FORM}.")
     end: Time | None = Field(None, description=f"What starts before this time: {TIME_FORM}.")
+
+    @model_validator(mode="after")
+    def _time_runs_forward(self) -> Self:
+        if self.start is not None and self.end is not None and self.start >= self.end:
+            raise ValueError("start must be before end")
+        return self
+
+    @property
+    def since_ns(self) -> int:
+        """The first start that is asked for."""
+        return self.start or 0
+
+    @property
+    def until_ns(self) -> int:
+        """The first start behind what is asked for."""
+        return LATEST_NS if self.end is None else self.end
+
+
+class Filter(Range):
+    """A time, and conditions on one and the same span."""
+
     service: Texts = Field([], description=f"service.name. {_ANY}")
     name: Texts = Field([], description=f"Name of the span. {_ANY}")
     role: list[Role] = Field([], description=f"What the span is. {_ANY}")
@@ -128,23 +144,11 @@ class Filter(Parameters):
 
     @model_validator(mode="after")
     def _bounds_run_upward(self) -> Self:
-        if self.start is not None and self.end is not None and self.start >= self.end:
-            raise ValueError("start must be before end")
         for name in ("duration_ms", "tokens", "cost_usd"):
             least, most = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
             if least is not None and most is not None and least > most:
                 raise ValueError(f"min_{name} must not be above max_{name}")
         return self
-
-    @property
-    def since_ns(self) -> int:
-        """The first start that is asked for."""
-        return self.start or 0
-
-    @property
-    def until_ns(self) -> int:
-        """The first start behind what is asked for."""
-        return LATEST_NS if self.end is None else self.end
 
     def of_span(self) -> Iterator[Condition]:
         """The conditions that one span must fulfil, whatever is searched."""
@@ -182,24 +186,47 @@ class SpanFilter(Filter):
         return All([*self.of_span(), *self.of_whole()])
 
 
-# FastAPI takes a tuple for a parameter that may be repeated, so the position is decoded further down.
-Cursor = Annotated[str, AfterValidator(lambda text: encode_cursor(decode_cursor(text)))]
+# FastAPI takes a tuple for a parameter that may be repeated, so the cursor is decoded further down.
+CursorText = Annotated[str, AfterValidator(lambda text: encode_cursor(decode_cursor(text)))]
 
 
-class TraceParameters(Filter):
-    """The parameters of the trace list; there are no others."""
+class Paging(Range):
+    """Which part of a list of what starts in a time, and in which order."""
 
-    limit: int = Field(50, ge=1, le=MOST_TRACES, description=f"Traces on a page: {ALLOWED['limit']}.")
-    cursor: Cursor | None = Field(None, description=f"Where to go on: {ALLOWED['cursor']}.")
+    sort: Sort = Field("time", description="What the list is sorted by; what has no value comes last.")
+    order: Order = Field("desc", description="desc: newest or largest first; asc: oldest or smallest first.")
+    limit: int = Field(50, ge=1, le=MOST_TRACES, description=f"How many on a page: {ALLOWED['limit']}.")
+    cursor: CursorText | None = Field(None, description=f"Where to go on: {ALLOWED['cursor']}.")
+    count: bool = Field(False, description="Tell how many there are in all, or about how many.")
 
-    def after(self) -> Position | None:
+    def decoded(self) -> Cursor | None:
+        """The cursor, where there is one."""
         return None if self.cursor is None else decode_cursor(self.cursor)
 
-    def search(self) -> Search:
-        return Search(
-            since_ns=self.since_ns,
-            until_ns=self.until_ns,
-            service=self.service[0] if self.service else None,
-            status=self.status[0] if self.status else None,
-            model=self.model[0] if self.model else None,
-        )
+
+class SpanPaging(Paging):
+    """And what is told of a span."""
+
+    fields: list[SpanField] = Field([], description="What to tell beside the summary: attributes.")
+
+
+class SpanParameters(SpanPaging, SpanFilter):
+    """The parameters of the list of spans."""
+
+
+class TraceParameters(Paging, Filter):
+    """The parameters of the list of traces."""
+
+    def where(self) -> Where:
+        """One and the same span fulfils what is said of spans, and the trace what is said of the whole."""
+        span = list(self.of_span())
+        of_span = [AnySpan(span[0] if len(span) == 1 else All(span))] if span else []
+        return AllOf([*of_span, *(Whole(*each) for each in self.of_whole())])
+
+
+class SpanSearchRequest(SpanPaging, SpanSearchBody):
+    """A search for spans as JSON."""
+
+
+class TraceSearchRequest(Paging, TraceSearchBody):
+    """A search for traces as JSON."""

@@ -11,7 +11,9 @@ from typing import Literal
 from pydantic import Field
 
 from spanledger.schemas.api import Answer
+from spanledger.schemas.search_api import Count
 
+_COUNTED = "Spans that fulfil the conditions; where not `exact`, every count here is an estimate."
 _SUM = "Sum over the calls that say it; null: none does."
 
 
@@ -113,18 +115,10 @@ class Facet(Answer):
     more: bool = Field(description="There are more values than these.")
 
 
-class Sample(Answer):
-    """Which spans were looked at."""
-
-    spans: int = Field(description="How many fulfil the conditions.")
-    exact: bool = Field(description="false: of the time asked for only the newest part was looked at.")
-    since: str | None = Field(description="Where `exact` is false: spans that start from here on.")
-
-
 class Facets(Answer):
     """The values that spans have, for building filters."""
 
-    sample: Sample
+    spans: Count = Field(description=_COUNTED)
     facets: list[Facet]
 
 
@@ -152,6 +146,6 @@ class AttributeKey(Answer):
 class AttributeFacets(Answer):
     """Attributes that spans have, most frequent first."""
 
-    sample: Sample
+    spans: Count = Field(description=_COUNTED)
     attributes: list[AttributeKey]
     more: bool = Field(description="There are more attributes than these.")

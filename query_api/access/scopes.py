@@ -19,4 +19,6 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("GET", "/api/v1/traces/{trace_id}"): "read",
     ("GET", "/api/v1/stats"): "read",
     ("POST", "/api/v1/stats"): "read",
+    ("GET", "/api/v1/facets"): "read",
+    ("GET", "/api/v1/facets/attributes"): "read",
 }

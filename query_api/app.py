@@ -21,6 +21,8 @@ from spanledger.query_api.readers import Readers, Writer
 from spanledger.query_api.search.parameters import ALLOWED_IN_SEARCH
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
+from spanledger.query_api.sessions.parameters import ALLOWED_IN_SESSION_PATHS, ALLOWED_IN_SESSIONS
+from spanledger.query_api.sessions.routes import sessions
 from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
 from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.storage import StorageGauges
@@ -29,7 +31,7 @@ from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices, stats)
+_ROOMS = (trees, search, prices, stats, sessions)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -89,8 +91,8 @@ def create_app(
     app.state.templates = templates_of(app.routes)
     install_problems(
         app,
-        ALLOWED_OF_PRICES | ALLOWED_IN_SEARCH | ALLOWED_IN_STATS | ALLOWED,
-        ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH,
+        ALLOWED_OF_PRICES | ALLOWED_IN_SEARCH | ALLOWED_IN_STATS | ALLOWED_IN_SESSIONS | ALLOWED,
+        ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
     )
     _document_problems(app)
     # The last one added stands outermost.

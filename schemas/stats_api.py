@@ -94,8 +94,8 @@ class Stats(Answer):
     group_by: list[str]
     bucket: str | None
     time_zone: str
-    order: str
-    groups: list[Group] = Field(description="Those with most of `order` first.")
+    order_by: str
+    groups: list[Group] = Field(description="Those with most of `order_by` first.")
     other: OtherGroups | None = Field(description="null: every group is shown.")
     total: Bucketed = Field(description="All calls; a call with two tags is one here.")
 

@@ -21,4 +21,10 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("POST", "/api/v1/stats"): "read",
     ("GET", "/api/v1/facets"): "read",
     ("GET", "/api/v1/facets/attributes"): "read",
+    ("GET", "/api/v1/conversations"): "read",
+    ("GET", "/api/v1/conversations/{conversation_id:path}"): "read",
+    ("GET", "/api/v1/conversation"): "read",
+    ("GET", "/api/v1/users"): "read",
+    ("GET", "/api/v1/users/{user_id:path}"): "read",
+    ("GET", "/api/v1/user"): "read",
 }

@@ -23,7 +23,7 @@ ALLOWED_IN_STATS = {
     "group_by": f"{', '.join(GROUPS)}; repeated: by all of them together",
     "bucket": ", ".join(BUCKETS),
     "time_zone": _TIME_ZONE_FORM,
-    "order": "calls, spans, errors, cost_usd, unpriced_calls, input_tokens, output_tokens, total_tokens, "
+    "order_by": "calls, spans, errors, cost_usd, unpriced_calls, input_tokens, output_tokens, total_tokens, "
     "duration_p50, duration_p95, duration_p99, duration_max",
     "level": ", ".join(LEVELS),
     "measure": f"{', '.join(MEASURES)}; repeated",
@@ -44,7 +44,7 @@ class StatsParameters(SpanFilter):
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(
         "UTC", description=f"Whose clocks and days the buckets are of: {_TIME_ZONE_FORM}."
     )
-    order: Order = Field("calls", description="Groups with most of this come first; of equal ones by key.")
+    order_by: Order = Field("calls", description="Groups with most of this come first; of equal ones by key.")
     limit: int = Field(
         20, ge=1, le=MOST_TRACES, description=f"Groups; the rest is `other`: {ALLOWED['limit']}."
     )
@@ -59,7 +59,7 @@ class StatsParameters(SpanFilter):
             group_by=tuple(dict.fromkeys(self.group_by)),
             bucket=self.bucket,
             zone=ZoneInfo(self.time_zone),
-            order=self.order,
+            order=self.order_by,
             limit=self.limit,
             measures=tuple(measure for measure in MEASURES if measure in self.measure) or MEASURES,
         )

@@ -298,7 +298,7 @@ def _answer(
         "group_by": list(asked.group_by),
         "bucket": asked.bucket,
         "time_zone": asked.zone.key,
-        "order": asked.order,
+        "order_by": asked.order,
         "groups": shown if asked.group_by else [],
         "other": {"groups": others} | measured(len(keys) + 1) if others else None,
         "total": measured(0),

@@ -136,10 +136,10 @@ def test_groups_are_in_the_order_that_is_asked_for_with_a_row_for_the_rest(api, 
     assert [each["calls"] for each in found["other"]["buckets"]] == [13]
     rest = sorted(10.0 * (n + 1) for n in range(23) if n % 5 > 1)
     assert found["other"]["duration_ms"]["p50"] == rest[13 // 2]
-    assert by_key(asked(api, group_by="model", limit=1, order="output_tokens"), "output_tokens") == [
+    assert by_key(asked(api, group_by="model", limit=1, order_by="output_tokens"), "output_tokens") == [
         ("m3", 400)
     ]
-    assert by_key(asked(api, group_by="model", limit=1, order="duration_max")) == [("m2", 5)]
+    assert by_key(asked(api, group_by="model", limit=1, order_by="duration_max")) == [("m2", 5)]
     assert asked(api, group_by="model")["other"] is None
 
 
@@ -169,7 +169,7 @@ def test_a_call_belongs_to_the_user_that_its_trace_names(api, ingest):
     later = span(trace, {"user.id": "zoe"}, start_time_unix_nano=T0 - DAY)
     ingest(request(root, later, call(0, trace_id=trace), call(1, trace_id=trace, user__id="bob"), call(2)))
     query = {"start": "2025-10-09T00:00:00Z", "end": "2025-10-10T00:00:00Z"}
-    found = asked(api, group_by="user", order="cost_usd", **query)
+    found = asked(api, group_by="user", order_by="cost_usd", **query)
     assert by_key(found, "cost_usd") == [(None, "0.00021"), ("ann", "0.00021"), ("bob", "0.00021")]
     assert by_key(asked(api, group_by="user", user="ann", **query)) == [("ann", 1)]
 
@@ -209,7 +209,7 @@ def test_conditions_and_times_choose_the_calls(api, ingest, make_api):
 
 def test_the_same_can_be_asked_in_json(api, ingest):
     ingest(request(call(0), call(10, model="other")))
-    query = {"group_by": ["model"], "bucket": "hour", "order": "cost_usd", "limit": 1}
+    query = {"group_by": ["model"], "bucket": "hour", "order_by": "cost_usd", "limit": 1}
     assert api.post(PATH, json=query).content == api.get(PATH, params=query).content
     assert api.post(PATH, json={"group": "model"}).status_code == 400
 
@@ -217,7 +217,7 @@ def test_the_same_can_be_asked_in_json(api, ingest):
 def test_only_the_measures_that_are_asked_for_are_given(api, ingest):
     ingest(request(call()))
     for measure in MEASURES:
-        found = asked(api, measure=measure, group_by="model", order="total_tokens", bucket="day")
+        found = asked(api, measure=measure, group_by="model", order_by="total_tokens", bucket="day")
         assert len(found["total"]) < len(asked(api)["total"])
     assert set(asked(api, measure="cost")["total"]) == {"calls", "errors", "cost_usd", "unpriced_calls"}
 
@@ -353,7 +353,7 @@ def value(one, key):
     [
         ({"group_by": "file('/etc/passwd')"}, "model, provider, service"),
         ({"group_by": "trace_id"}, "model, provider, service"),
-        ({"order": "calls, sleep(3)"}, "calls, spans, errors"),
+        ({"order_by": "calls, sleep(3)"}, "calls, spans, errors"),
         ({"bucket": "fortnight"}, "minute, 5m, hour, day, week, month"),
         ({"time_zone": "../../etc/passwd"}, "an IANA name"),
         ({"time_zone": "Europe"}, "an IANA name"),

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 
 from spanledger.server.prices.arguments import add_prices
+from spanledger.server.search.arguments import add_spans, add_traces
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,11 +54,13 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     demo.add_argument(
         "--real", action="store_true", help="call OpenAI (needs OPENAI_API_KEY), not a local stub"
     )
-    traces = commands.add_parser("traces", help="list the newest traces")
-    traces.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    traces = commands.add_parser("traces", help="list traces, the newest first, or those that fit")
+    add_traces(traces)
+    spans = commands.add_parser("spans", help="list spans, the newest first, or those that fit")
+    add_spans(spans)
     tree = commands.add_parser("tree", help="print the span tree of a trace")
     tree.add_argument("trace_id", metavar="TRACE_ID")
-    for reading in (traces, tree):
+    for reading in (traces, spans, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
     stub = commands.add_parser(

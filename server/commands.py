@@ -85,11 +85,17 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _traces(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api, show
+    from spanledger.server.reading import Api
+    from spanledger.server.search.actions import show_traces
 
-    api = Api(_api_url(chosen), _api_key())
-    show(api.traces(chosen.limit))
-    return 0
+    return show_traces(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _spans(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.search.actions import show_spans
+
+    return show_spans(Api(_api_url(chosen), _api_key()), chosen)
 
 
 def _tree(chosen: argparse.Namespace) -> int:
@@ -133,6 +139,7 @@ _COMMANDS = {
     "settings": _settings,
     "demo": _demo,
     "traces": _traces,
+    "spans": _spans,
     "tree": _tree,
     "prices": _prices,
     "stub-provider": _stub_provider,

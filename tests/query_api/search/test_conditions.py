@@ -375,9 +375,8 @@ def test_money_is_compared_as_decimals(reader, store, op):
 
 # --- content
 
-MESSAGES = [
-    {"role": "user", "parts": [{"type": "text", "content": 'He said "Ünder\\the" line\nand 100% _*'}]}
-]
+SAID = 'He said "Ünder\\the" line\nand 100% _*'
+MESSAGES = [{"role": "user", "parts": [{"type": "text", "content": SAID}]}]
 
 
 @pytest.fixture(scope="module")
@@ -390,7 +389,7 @@ def content_sent(store):
     as_value = span(None, {"gen_ai.output.messages": MESSAGES}, name="value")
     in_event = span(name="event")
     in_event.events.add(name="gen_ai.user.message", time_unix_nano=T0).attributes.extend(
-        key_values({"content": MESSAGES[0]["parts"][0]["content"]})
+        key_values({"content": SAID})
     )
     beside = span(None, {"note": "He said"}, name="He said")
     for made in (as_text, as_unicode, as_value, in_event, beside):

@@ -39,23 +39,28 @@ def _show_count(answer: dict[str, Any]) -> None:
 
 
 def _query(chosen: argparse.Namespace) -> dict[str, object]:
-    """The parameters of the API; raises BadData where a time is none."""
     query: dict[str, object] = {
         "limit": chosen.limit,
         "sort": chosen.sort,
         "order": "asc" if chosen.asc else "desc",
-        "start": _moment("since", chosen.since),
-        "end": _moment("until", chosen.until),
+    }
+    return query | filters(chosen) | ({"count": "true"} if chosen.count else {})
+
+
+def filters(chosen: argparse.Namespace) -> dict[str, object]:
+    """The parameters of the API that choose spans; raises BadData where a time is none."""
+    query: dict[str, object] = {
+        "start": moment("since", chosen.since),
+        "end": moment("until", chosen.until),
         "attribute": chosen.attribute,
         "q": chosen.q,
-        "count": "true" if chosen.count else None,
     }
     names = [*REPEATED, *(f"{which}-{bound}" for which in ("min", "max") for bound in BOUNDS)]
     query |= {name: getattr(chosen, name) for name in (name.replace("-", "_") for name in names)}
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _moment(flag: str, text: str | None) -> str | None:
+def moment(flag: str, text: str | None) -> str | None:
     """An RFC 3339 time, as it is or so long ago."""
     if text is None:
         return None

@@ -34,8 +34,8 @@ def add_spans(parser: argparse.ArgumentParser) -> None:
     _add_search(parser)
 
 
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the flags that choose spans."""
     parser.add_argument(
         "--since", metavar="TIME", help="from when: an RFC 3339 time, or 90s, 30m, 2h, 7d ago"
     )
@@ -52,6 +52,11 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         help="like 'http.status_code >= 500' or 'resource:host.name = web-1' (repeated: all of them)",
     )
     parser.add_argument("-q", metavar="TEXT", help="with this text in prompts, answers or tool traffic")
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    add_filters(parser)
     parser.add_argument("--sort", choices=SORTS, default="time", help="what comes first (default: time)")
     parser.add_argument("--asc", action="store_true", help="the oldest or smallest first")
     parser.add_argument("--count", action="store_true", help="say how many there are in all")

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from spanledger.server.tables import table
 from spanledger.server.tree_view import duration, plain
 
 Answer = Mapping[str, Any]
@@ -19,24 +19,19 @@ def listed(rows: Sequence[Answer], what: str) -> RenderableType:
     """Conversations or users, a line each."""
     if not rows:
         return Text(f"No {what}s.")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(what, overflow="ellipsis", no_wrap=True, max_width=40)
-    table.add_column("last (UTC)", no_wrap=True)
-    for title in ("traces", "calls", "errors", "tokens", "cost"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("models", overflow="ellipsis", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            Text(plain(row["id"])),
-            Text(_minute(row["last_time"])),
-            Text(f"{row['traces']:,}"),
-            Text(f"{row['calls']:,}"),
-            Text(f"{row['errors']:,}", "red" if row["errors"] else ""),
-            Text("-" if row["total_tokens"] is None else f"{row['total_tokens']:,}"),
-            Text("-" if row["cost_usd"] is None else f"${row['cost_usd']}"),
-            Text(plain(", ".join(row["models"]))),
-        )
-    return table
+    titles = (f"<{what}", "last (UTC)", ">traces", ">calls", ">errors", ">tokens", ">cost", "<models")
+    return table(titles, (([*_cells(row)], "") for row in rows))
+
+
+def _cells(row: Answer) -> Iterator[Text]:
+    yield Text(plain(row["id"]))
+    yield Text(_minute(row["last_time"]))
+    yield Text(f"{row['traces']:,}")
+    yield Text(f"{row['calls']:,}")
+    yield Text(f"{row['errors']:,}", "red" if row["errors"] else "")
+    yield Text("-" if row["total_tokens"] is None else f"{row['total_tokens']:,}")
+    yield Text("-" if row["cost_usd"] is None else f"${row['cost_usd']}")
+    yield Text(plain(", ".join(row["models"])))
 
 
 def conversation(answer: Answer) -> RenderableType:
@@ -47,7 +42,7 @@ def conversation(answer: Answer) -> RenderableType:
         parts.append(Text(head, "dim"))
         for sign, text in (("> ", turn["input"]), ("< ", turn["output"])):
             words = Text("(nothing was sent)", "dim italic") if text is None else Text(plain(text))
-            parts.append(Padding(Text(sign, "bold").append_text(words), (0, 0, 0, 2)))
+            parts.append(Padding(Text(sign, "bold").append_text(words), (0, 0, 0, 2), expand=False))
         parts.append(Text(f"  trace {turn['trace_id']}", "dim"))
     if answer["next_cursor"]:
         parts.append(Text("\nThere are more turns: --limit."))
@@ -60,18 +55,22 @@ def user(answer: Answer) -> RenderableType:
 
 
 def _heading(what: str, answer: Answer) -> Text:
-    words = [f"{what} {answer['id']}", f"{answer['traces']:,} traces", *_amounts(answer)]
+    words = [f"{what} {answer['id']}", _many(answer["traces"], "trace"), *_amounts(answer)]
     return Text(plain(" · ".join(words)), "bold")
 
 
 def _amounts(row: Answer) -> Iterator[str]:
-    yield f"{row['calls']:,} calls"
+    yield _many(row["calls"], "call")
     if row["errors"]:
-        yield f"{row['errors']:,} errors"
+        yield _many(row["errors"], "error")
     if row["total_tokens"] is not None:
         yield f"{row['total_tokens']:,} tokens"
     yield "cost unknown" if row["cost_usd"] is None else f"${row['cost_usd']}"
     yield duration(row["duration_ms"])
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _minute(text: str) -> str:

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
+from spanledger.server.tables import table as fitted
 from spanledger.server.tree_view import duration, plain
 
 Answer = Mapping[str, Any]
@@ -23,19 +23,23 @@ def table(answer: Answer) -> RenderableType:
     """A row for each group, for each piece of time within it, and for all together."""
     if not answer["total"].get("spans", answer["total"]["calls"]):
         return Text("No calls.")
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in answer["group_by"]:
-        made.add_column(plain(name), overflow="ellipsis", no_wrap=True)
+    titles = [f"<{plain(name)}" for name in answer["group_by"]]
     if answer["bucket"]:
-        made.add_column(f"from ({plain(answer['time_zone'])})", no_wrap=True)
-    if not answer["group_by"] and not answer["bucket"]:
-        made.add_column("")
-    for title in (*(("spans",) if answer["of"] == "spans" else ()), *_TITLES):
-        made.add_column(title, justify="right", no_wrap=True)
-    for names, row, style in _rows(answer):
-        for time, measures in _pieces(answer, row):
-            made.add_row(*names, *time, *_cells(measures), style=style)
-    return made
+        titles.append(f"from ({plain(answer['time_zone'])})")
+    elif not titles:
+        titles.append("")
+    if answer["of"] == "spans":
+        titles.append(">spans")
+    unpriced = bool(answer["total"]["unpriced_calls"])
+    titles += [f">{title}" for title in _TITLES if unpriced or title != "unpriced"]
+    return fitted(
+        titles,
+        (
+            ([*names, *time, *_cells(measures, unpriced=unpriced)], style)
+            for names, row, style in _rows(answer)
+            for time, measures in _pieces(answer, row)
+        ),
+    )
 
 
 def _rows(answer: Answer) -> Iterator[tuple[list[Text], Answer, str]]:
@@ -64,14 +68,15 @@ def _time(answer: Answer, piece: Answer) -> str:
     return text.replace("T", " ")
 
 
-def _cells(row: Answer) -> Iterator[Text]:
+def _cells(row: Answer, *, unpriced: bool) -> Iterator[Text]:
     if "spans" in row:
         yield Text(f"{row['spans']:,}")
     yield Text(f"{row['calls']:,}")
     yield Text(f"{row['errors']:,}", "red" if row["errors"] else "")
     yield Text(f"{_count(row['input_tokens'])}→{_count(row['output_tokens'])}")
     yield Text("-" if row["cost_usd"] is None else f"${_short(row['cost_usd'])}")
-    yield Text(f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-")
+    if unpriced:
+        yield Text(f"{row['unpriced_calls']:,}" if row["unpriced_calls"] else "-")
     for level in ("p50", "p95"):
         taken = row["duration_ms"][level]
         yield Text("-" if taken is None else duration(taken))

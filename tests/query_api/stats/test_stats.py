@@ -214,6 +214,17 @@ def test_the_same_can_be_asked_in_json(api, ingest):
     assert api.post(PATH, json={"group": "model"}).status_code == 400
 
 
+def test_conditions_as_a_tree_hold_beside_the_parameters(api, ingest):
+    ingest(request(call(0, ms=10), call(10, model="other"), call(20, model="third", user__id="ann")))
+    where = {"or": [{"field": "model", "value": "other"}, {"field": "user", "value": "ann"}]}
+    found = api.post(PATH, json={"group_by": ["model"], "where": where}).json()
+    assert by_key(found) == [("other", 1), ("third", 1)]
+    found = api.post(PATH, json={"where": {"not": where}, "min_duration_ms": 100}).json()
+    assert found["total"]["calls"] == 0
+    wrong = api.post(PATH, json={"where": {"field": "sleep(3)", "value": 1}})
+    assert (wrong.status_code, "body.where.field" in wrong.json()["detail"]) == (400, True)
+
+
 def test_only_the_measures_that_are_asked_for_are_given(api, ingest):
     ingest(request(call()))
     for measure in MEASURES:

@@ -92,7 +92,7 @@ def test_conversations_and_users_are_listed_and_shown(run, ingest):
     assert row(run("conversations"), "a/b")[1:6] == ["2025-10-09", "08:53", "1", "1", "0"]
     assert row(run("users"), "ann")[6:8] == ["1,100", "$0.00021"]
     shown = run("conversations", "a/b")
-    assert shown[0].startswith("conversation a/b · 1 traces · 1 calls · 1,100 tokens · $0.00021")
+    assert shown[0].startswith("conversation a/b · 1 trace · 1 call · 1,100 tokens · $0.00021")
     assert "< two" in [line.strip() for line in shown]
     assert "\x1b" not in "".join(shown)
     assert f"  trace {trace.hex()}" in shown

@@ -18,15 +18,20 @@ from spanledger.query_api.prices.parameters import ALLOWED_IN_PRICE_PATHS, ALLOW
 from spanledger.query_api.prices.routes import prices
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import Readers, Writer
+from spanledger.query_api.search.parameters import ALLOWED_IN_SEARCH
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
+from spanledger.query_api.sessions.parameters import ALLOWED_IN_SESSION_PATHS, ALLOWED_IN_SESSIONS
+from spanledger.query_api.sessions.routes import sessions
+from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
+from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.routes import trees
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices)
+_ROOMS = (trees, search, prices, stats, sessions)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -84,7 +89,11 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(
+        app,
+        ALLOWED_OF_PRICES | ALLOWED_IN_SEARCH | ALLOWED_IN_STATS | ALLOWED_IN_SESSIONS | ALLOWED,
+        ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
+    )
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

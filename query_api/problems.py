@@ -73,10 +73,14 @@ def _field_error(
 ) -> dict[str, str | None]:
     place: Sequence[Any] = item["loc"]
     what = str(item["msg"]).removeprefix("Value error, ")
-    permitted = (in_path if place[0] == "path" else allowed).get(str(place[-1]))
+    # Of a list the place of the item comes last.
+    named = next((each for each in reversed(place) if isinstance(each, str)), "")
+    permitted = (in_path if place[0] == "path" else allowed).get(named)
+    permitted = item.get("ctx", {}).get("allowed", permitted)
     if item["type"] == "extra_forbidden":
         what, permitted = "no such parameter", ", ".join(_taken(request, str(place[0])))
-    return {"where": ".".join(map(str, place)), "what": what, "allowed": permitted}
+    where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in place)[1:]
+    return {"where": where, "what": what, "allowed": permitted}
 
 
 def _taken(request: Request, part: str) -> list[str]:

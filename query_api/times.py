@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000_000
-_LATEST = (1 << 63) - 1
+LATEST_NS = (1 << 63) - 1  # the last moment that can be stored
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", flags=re.ASCII
 )
@@ -26,7 +26,7 @@ def parse_time(text: object) -> int:
     except (ValueError, OverflowError):
         raise ValueError("not a time of the calendar") from None
     nanoseconds = whole * _SECOND + int((fraction or "0").ljust(9, "0"))
-    if not 0 <= nanoseconds <= _LATEST:
+    if not 0 <= nanoseconds <= LATEST_NS:
         raise ValueError("beyond what can be stored")
     return nanoseconds
 

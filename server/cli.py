@@ -10,6 +10,9 @@ import sys
 from importlib.metadata import version
 
 from spanledger.server.prices.arguments import add_prices
+from spanledger.server.search.arguments import add_spans, add_traces
+from spanledger.server.sessions.arguments import add_conversations, add_users
+from spanledger.server.stats.arguments import add_stats
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,11 +56,19 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     demo.add_argument(
         "--real", action="store_true", help="call OpenAI (needs OPENAI_API_KEY), not a local stub"
     )
-    traces = commands.add_parser("traces", help="list the newest traces")
-    traces.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
+    traces = commands.add_parser("traces", help="list traces, the newest first, or those that fit")
+    add_traces(traces)
+    spans = commands.add_parser("spans", help="list spans, the newest first, or those that fit")
+    add_spans(spans)
     tree = commands.add_parser("tree", help="print the span tree of a trace")
     tree.add_argument("trace_id", metavar="TRACE_ID")
-    for reading in (traces, tree):
+    stats = commands.add_parser("stats", help="calls, tokens, cost and times, by group and by time")
+    add_stats(stats)
+    conversations = commands.add_parser("conversations", help="list conversations, or show one turn by turn")
+    add_conversations(conversations)
+    users = commands.add_parser("users", help="list users, or show one")
+    add_users(users)
+    for reading in (traces, spans, tree, stats, conversations, users):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
     stub = commands.add_parser(

@@ -85,11 +85,38 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _traces(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api, show
+    from spanledger.server.reading import Api
+    from spanledger.server.search.actions import show_traces
 
-    api = Api(_api_url(chosen), _api_key())
-    show(api.traces(chosen.limit))
-    return 0
+    return show_traces(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _spans(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.search.actions import show_spans
+
+    return show_spans(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _stats(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.stats.actions import show_stats
+
+    return show_stats(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _conversations(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.sessions.actions import show_conversations
+
+    return show_conversations(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _users(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.sessions.actions import show_users
+
+    return show_users(Api(_api_url(chosen), _api_key()), chosen)
 
 
 def _tree(chosen: argparse.Namespace) -> int:
@@ -133,6 +160,10 @@ _COMMANDS = {
     "settings": _settings,
     "demo": _demo,
     "traces": _traces,
+    "spans": _spans,
+    "stats": _stats,
+    "conversations": _conversations,
+    "users": _users,
     "tree": _tree,
     "prices": _prices,
     "stub-provider": _stub_provider,

@@ -68,7 +68,7 @@ class Api:
     def _asked(
         self, method: str, path: str, body: bytes | None, query: Mapping[str, object]
     ) -> Iterator[Any]:
-        address = self._url + path + (f"?{urlencode(query)}" if query else "")
+        address = self._url + path + (f"?{urlencode(query, doseq=True)}" if query else "")
         if not address.startswith(("http://", "https://")):
             raise SpanledgerError(f"{self._url} is not an http:// or https:// URL")
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})

@@ -154,7 +154,8 @@ def test_prose_is_finished_and_names_no_machine(page):
 def test_the_readme_tells_the_two_commands_and_the_api():
     readme = (ROOT / "README.md").read_text()
     assert "make demo\nmake test\n" in readme
-    told = section(readme, "API") + section((ROOT / "docs" / "prices.md").read_text(), "API")
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("prices", "analytics", "sessions")]
+    told = section(readme, "API") + "".join(section(page.read_text(), "API") for page in pages)
     routes = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`?]*)`", told))
     assert routes == documented_routes()
 

@@ -10,23 +10,21 @@ from typing import Annotated, Self, get_args
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from spanledger.query_api.parameters import ALLOWED, MOST_TRACES, Text, Time
+from spanledger.query_api.parameters import ALLOWED, MOST_TRACES, TEXT_FORM, Text, Time
 from spanledger.query_api.prices.catalogue import Place
-from spanledger.query_api.search.traces import LATEST_NS
-from spanledger.query_api.times import TIME_FORM
+from spanledger.query_api.times import LATEST_NS, TIME_FORM
 from spanledger.schemas.price_api import PriceSource
 from spanledger.schemas.prices.tables import SOURCES
 
-_TEXT_FORM = ALLOWED["model"]
 ALLOWED_OF_PRICES = {
-    "provider": _TEXT_FORM,
-    "model": _TEXT_FORM,
-    "tier": _TEXT_FORM,
-    "host": _TEXT_FORM,
-    "project": _TEXT_FORM,
+    "provider": TEXT_FORM,
+    "model": TEXT_FORM,
+    "tier": TEXT_FORM,
+    "host": TEXT_FORM,
+    "project": TEXT_FORM,
     "source": ", ".join(get_args(PriceSource)),
     "removed": "true or false",
-    "removed_by": _TEXT_FORM,
+    "removed_by": TEXT_FORM,
     "at": TIME_FORM,
     "prices": "a list of objects with unit and price, and where needed per, tiers and variant",
     "discount_percent": "a decimal string above 0 and up to 100",

@@ -2,26 +2,33 @@
 
 A condition is made of values only; what becomes text of the SQL stands in this file and in fields.py, and
 every value goes to the database as a parameter. Each condition is true or false of every span, never NULL:
-what was not sent fulfils no comparison, and so fulfils the `Not` of each.
+what was not sent fulfils no comparison, and so fulfils the `Not` of each. `ne` and `not_in` are the `Not` of
+`eq` and `in`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
 from spanledger.query_api.search.fields import FIELDS, Field
 
-Op = Literal["eq", "in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "exists"]
+Op = Literal[
+    "eq", "ne", "in", "not_in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "exists"
+]
 Level = Literal["span", "resource", "scope", "event", "link"]
 Value = str | bool | int | float | Decimal
 
 OPS: tuple[Op, ...] = get_args(Op)
 LEVELS: tuple[Level, ...] = get_args(Level)
-TEXT_OPS: tuple[Op, ...] = ("eq", "in", "contains", "starts_with", "ends_with", "exists")
-NUMBER_OPS: tuple[Op, ...] = ("eq", "in", "lt", "le", "gt", "ge", "exists")
+TEXT_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in", "contains", "starts_with", "ends_with", "exists")
+NUMBER_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in", "lt", "le", "gt", "ge", "exists")
+CHOICE_OPS: tuple[Op, ...] = ("eq", "ne", "in", "not_in")
+FLAG_OPS: tuple[Op, ...] = ("eq", "ne")
+_DENIED: dict[Op, Op] = {"ne": "eq", "not_in": "in"}
 
 
 class Compare(NamedTuple):
@@ -49,7 +56,10 @@ class Attribute(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Text anywhere in prompts, answers and tool traffic, in any case of letters."""
+    """Text anywhere in prompts, answers and tool traffic, in any case of letters.
+
+    Of a text of ASCII only, the letters A to Z are found in any case; of another one all letters.
+    """
 
     text: str
 
@@ -87,11 +97,13 @@ def compiled(condition: Condition, *, prefix: str = "c") -> Sql:
 
     The query must have the parameter `project`: what a span inherits is looked up in its trace.
     """
-    parameters = _Parameters(prefix)
+    parameters = Parameters(prefix)
     return Sql(_text(condition, parameters), parameters.given)
 
 
-class _Parameters:
+class Parameters:
+    """Values on their way to the database, each under a name of its own."""
+
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self.given: dict[str, object] = {}
@@ -102,38 +114,80 @@ class _Parameters:
         return f"{{{name}:{kind}}}"
 
 
-def _text(condition: Condition, parameters: _Parameters) -> str:
+def _text(condition: Condition, parameters: Parameters) -> str:
     match condition:
         case All(conditions):
-            return _joined(conditions, " AND ", "1", parameters)
+            text = _joined(conditions, " AND ", "1", parameters)
         case Any(conditions):
-            return _joined(conditions, " OR ", "0", parameters)
+            text = _joined(conditions, " OR ", "0", parameters)
         case Not(inner):
-            return f"NOT ({_text(inner, parameters)})"
-        case Compare(name, op, value):
-            return _compare(FIELDS[name], op, value, parameters)
+            text = f"NOT ({_text(inner, parameters)})"
+        case Compare(_, op, _) | Attribute(_, op, _) if op in _DENIED:
+            text = f"NOT ({_text(condition._replace(op=_DENIED[op]), parameters)})"
+        case Compare():
+            text = _compare(condition, parameters)
         case Attribute():
-            return _attribute(condition, parameters)
-        case Text(text):
-            return _content(text, parameters)
+            text = _attribute(condition, parameters)
+        case Text(wanted):
+            text = _content(wanted, parameters)
+    return text
 
 
-def _joined(conditions: Sequence[Condition], word: str, empty: str, parameters: _Parameters) -> str:
+def _joined(conditions: Sequence[Condition], word: str, empty: str, parameters: Parameters) -> str:
     return "(" + (word.join(_text(each, parameters) for each in conditions) or empty) + ")"
 
 
-def _compare(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+# What is stored as bytes or as a number is compared as that, which can use the indexes.
+_IDS = {"trace_id": ("trace_id", 16), "span_id": ("span_id", 8), "parent_span_id": ("parent_span_id", 8)}
+_CODES = {
+    "status": ("status_code", {"ok": 1, "error": 2}),
+    "kind": ("kind", {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}),
+}
+
+
+def _compare(condition: Compare, parameters: Parameters) -> str:
+    name, op, value = condition
+    field = FIELDS[name]
     if field.kind == "flag":
-        return field.sql if value else f"NOT {field.sql}"
-    if field.kind == "texts":
-        return _of_texts(field.sql, op, value, parameters)
-    if field.kind in ("number", "money"):
-        return _of_number(field.sql, op, value, parameters, exact=field.kind == "money")
-    own = _of_text(field.sql, op, value, parameters)
+        text = field.sql if value else f"NOT {field.sql}"
+    elif field.kind == "texts":
+        text = _of_texts(field.sql, op, value, parameters)
+    elif field.kind in ("number", "money"):
+        text = of_number(field.sql, op, value, parameters, exact=field.kind == "money")
+    elif name in _IDS and op in ("eq", "in"):
+        text = _of_ids(*_IDS[name], _several(value), parameters)
+    elif name in _CODES and op in ("eq", "in"):
+        text = _of_codes(*_CODES[name], _several(value), parameters)
+    else:
+        text = _of_sent(field, op, value, parameters)
+    return text
+
+
+def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
+    """An empty text says that nothing was sent: it fits no comparison, and none fits it."""
+    guard = "" if op == "exists" or "" not in _several(value) else f"{field.sql} != '' AND "
+    own = f"({guard}{_of_text(field.sql, op, value, parameters)})"
     if not field.inherited:
         return own
     of_trace = _of_trace(field.sql, own, _of_text("first", op, value, parameters))
     return f"({own} OR ({field.sql} = '' AND {of_trace}))"
+
+
+def _of_ids(column: str, size: int, values: Sequence[Value], parameters: Parameters) -> str:
+    """Ids in hexadecimal, in any case of the digits; what is none, or is zero, is nobody's."""
+    pattern = re.compile(f"[0-9a-fA-F]{{{2 * size}}}")
+    found = [str(value) for value in values if pattern.fullmatch(str(value)) and int(str(value), 16)]
+    each = [f"{column} = toFixedString(unhex({parameters.add(one, 'String')}), {size})" for one in found]
+    return "(" + (" OR ".join(each) or "0") + ")"
+
+
+def _of_codes(column: str, codes: dict[str, int], values: Sequence[Value], parameters: Parameters) -> str:
+    """A choice that is stored as a number; the last choice is every number without a name."""
+    named = [code for name, code in codes.items() if name in values]
+    parts = [f"{column} IN {parameters.add(named, 'Array(Int32)')}"] if named else []
+    if any(value not in codes for value in values):
+        parts.append(f"{column} NOT IN {parameters.add(list(codes.values()), 'Array(Int32)')}")
+    return "(" + (" OR ".join(parts) or "0") + ")"
 
 
 def _of_trace(column: str, own: str, of_first: str) -> str:
@@ -151,15 +205,17 @@ def _of_trace(column: str, own: str, of_first: str) -> str:
     )
 
 
-def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+def _of_texts(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
     if op == "exists":
         return f"notEmpty({sql})"
     if op == "eq":
         return f"has({sql}, {parameters.add(value, 'String')})"
+    if op == "in":
+        return f"hasAny({sql}, {parameters.add(list(_values(value)), 'Array(String)')})"
     return f"arrayExists(x -> {_of_text('x', op, value, parameters)}, {sql})"
 
 
-def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters) -> str:
+def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
     match op:
         case "exists":
             return f"{sql} != ''"
@@ -180,20 +236,37 @@ def _of_text(sql: str, op: Op, value: Value | Sequence[Value] | None, parameters
 _SIGNS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
-def _of_number(
-    sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: _Parameters, *, exact: bool = False
+def of_number(
+    sql: str, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters, *, exact: bool = False
 ) -> str:
-    kind = "Decimal(38, 18)" if exact else "Float64"
+    """A number beside a value, never NULL. `exact`: the number is a decimal, and so is the value."""
     if op == "exists":
         return f"{sql} IS NOT NULL"
     if op == "in":
-        anyone = " OR ".join(f"{sql} = {parameters.add(one, kind)}" for one in _values(value))
+        anyone = " OR ".join(f"{sql} = {_number(one, parameters, exact=exact)}" for one in _values(value))
         return f"ifNull({anyone or '0'}, 0)"
-    return f"ifNull({sql} {_SIGNS[op]} {parameters.add(value, kind)}, 0)"
+    assert value is not None and not isinstance(value, Sequence)  # noqa: S101, PT018 - of the other ops
+    return f"ifNull({sql} {_SIGNS[op]} {_number(value, parameters, exact=exact)}, 0)"
+
+
+def _number(value: Value, parameters: Parameters, *, exact: bool) -> str:
+    """The engine compares integers of every size, and those with doubles, without rounding either."""
+    if exact:
+        return parameters.add(f"{Decimal(str(value)):f}", "Decimal(38, 18)")
+    if isinstance(value, int):
+        return parameters.add(value, "Int64" if -(1 << 63) <= value < 1 << 63 else "Int256")
+    return parameters.add(float(value), "Float64")
 
 
 def _values(value: Value | Sequence[Value] | None) -> Sequence[Value]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _several(value: Value | Sequence[Value] | None) -> Sequence[Value]:
+    """One value or several, as several."""
+    if value is None or (isinstance(value, Sequence) and not isinstance(value, str)):
+        return value or ()
+    return (value,)
 
 
 # --- attributes
@@ -211,14 +284,14 @@ _JSON_MAPS: dict[Level, str] = {"resource": "resource_attributes", "scope": "sco
 _LISTS: dict[Level, str] = {"event": "events.attributes", "link": "links.attributes"}
 
 
-def _attribute(condition: Attribute, parameters: _Parameters) -> str:
+def _attribute(condition: Attribute, parameters: Parameters) -> str:
     levels = LEVELS if condition.level is None else (condition.level,)
     key = parameters.add(condition.key, "String")
     parts = [part for level in levels for part in _at_level(level, key, condition, parameters)]
     return "(" + " OR ".join(parts) + ")"
 
 
-def _at_level(level: Level, key: str, condition: Attribute, parameters: _Parameters) -> Iterator[str]:
+def _at_level(level: Level, key: str, condition: Attribute, parameters: Parameters) -> Iterator[str]:
     if level == "span":
         yield from _of_span(key, condition, parameters)
     elif level in _JSON_MAPS:
@@ -227,7 +300,7 @@ def _at_level(level: Level, key: str, condition: Attribute, parameters: _Paramet
         yield f"arrayExists(m -> {_of_json_map('m', key, condition, parameters)}, {_LISTS[level]})"
 
 
-def _of_span(key: str, condition: Attribute, parameters: _Parameters) -> Iterator[str]:
+def _of_span(key: str, condition: Attribute, parameters: Parameters) -> Iterator[str]:
     op, value = condition.op, condition.value
     if op == "exists":
         yield from (f"mapContains({name}, {key})" for name in _SPAN_MAPS)
@@ -246,51 +319,67 @@ def _of_span(key: str, condition: Attribute, parameters: _Parameters) -> Iterato
     if numbers:
         asked_numbers = numbers if op == "in" else numbers[0]
         for name in ("attributes_int", "attributes_double"):
-            fits = _of_number(f"{name}[{key}]", op, asked_numbers, parameters)
+            fits = of_number(f"{name}[{key}]", op, asked_numbers, parameters)
             yield f"(mapContains({name}, {key}) AND {fits})"
 
 
-def _of_json_map(sql: str, key: str, condition: Attribute, parameters: _Parameters) -> str:
+def _of_json_map(sql: str, key: str, condition: Attribute, parameters: Parameters) -> str:
     """On a map of JSON texts, whose types can be read from them (ADR 0005)."""
     op, value = condition.op, condition.value
     if op == "exists":
         return f"mapContains({sql}, {key})"
     found = f"{sql}[{key}]"
     parts = []
-    for one in _values(value) if op == "in" else (value,):
+    for one in _several(value):
         if isinstance(one, bool):
             parts.append(f"{found} = {parameters.add(json.dumps(one), 'String')}")
         elif isinstance(one, str):
             text = f"JSONExtractString({found})"
             fits = _of_text(text, "eq" if op == "in" else op, one, parameters)
             parts.append(f"(startsWith({found}, '\"') AND {fits})")
-        elif one is not None:
-            number = f"if(match({found}, '^-?[0-9]'), toFloat64OrNull({found}), NULL)"
-            parts.append(_of_number(number, "eq" if op == "in" else op, one, parameters))
+        else:
+            parts.append(_of_json_number(found, "eq" if op == "in" else op, one, parameters))
     return f"(mapContains({sql}, {key}) AND ({' OR '.join(parts) or '0'}))"
+
+
+def _of_json_number(found: str, op: Op, value: Value, parameters: Parameters) -> str:
+    """An integer is text of digits only; a double has a point, an exponent, or is said to be endless."""
+    whole = f"toInt64OrNull({found})"
+    endless = "".join(f'{found} = \'{{"@double":"{word}"}}\', {word}, ' for word in ("inf", "-inf"))
+    double = f"multiIf(match({found}, '^-?[0-9]'), JSONExtractFloat({found}), {endless}NULL)"
+    of_whole, of_double = (of_number(sql, op, value, parameters) for sql in (whole, double))
+    return f"if({whole} IS NULL, {of_double}, {of_whole})"
 
 
 # --- content
 
+_CONTENT_MAPS = ("content_string", "content_json")
 
-def _content(text: str, parameters: _Parameters) -> str:
+
+def _content(text: str, parameters: Parameters) -> str:
     """Text is looked for as it is and as JSON writes it: most content is JSON text."""
-    wanted = parameters.add(spellings(text), "Array(String)")
-    maps = "mapValues(content_string), mapValues(content_json)"
-    in_maps = f"arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {wanted}), arrayConcat({maps}))"
-    in_events = (
-        f"arrayExists(m -> arrayExists(x -> multiSearchAnyCaseInsensitiveUTF8(x, {wanted}), mapValues(m)), "
-        "events.attributes)"
-    )
-    return f"({in_maps} OR {in_events})"
+    found = spellings(text)
+    case = "CaseInsensitive" if text.isascii() else "CaseInsensitiveUTF8"
+    if len(found) == 1:
+        fits = f"position{case}(x, {parameters.add(text, 'String')}) > 0"
+    else:
+        fits = f"multiSearchAny{case}(x, {parameters.add(found, 'Array(String)')})"
+    parts = [f"arrayExists(x -> {fits}, mapValues({name}))" for name in _CONTENT_MAPS]
+    parts.append(f"arrayExists(m -> arrayExists(x -> {fits}, mapValues(m)), events.attributes)")
+    return "(" + " OR ".join(parts) + ")"
 
 
 def spellings(text: str) -> list[str]:
-    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text."""
+    """A text as it may stand in content: plain, in JSON text, and in JSON text within JSON text.
+
+    A letter that JSON escapes is a number in there, of which no engine knows the other case: so such a text
+    is looked for in the cases that it may well have.
+    """
     found = [text]
+    cases = [text] if text.isascii() else [text, text.lower(), text.upper(), text.title()]
     for ascii_only in (False, True):
-        inner = text
-        for _ in range(2):
-            inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]
-            found.append(inner)
+        for inner in cases if ascii_only else [text]:
+            for _ in range(2):
+                inner = json.dumps(inner, ensure_ascii=ascii_only)[1:-1]  # noqa: PLW2901
+                found.append(inner)
     return list(dict.fromkeys(found))

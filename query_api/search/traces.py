@@ -1,28 +1,47 @@
-"""Traces: what a whole trace amounts to, and the list of them, newest first.
+"""Traces: what a whole trace amounts to, and the list of them.
 
-A trace starts when its earliest span starts, however many days lie between its spans. So the list is
+A trace starts when its earliest span starts, however many days lie between its spans. So the list by time is
 found in steps: a window of time (see windows.py) gives the traces that have a span in it, by the earliest
 there. Then the spans of these are looked up wherever they lie, through the index on trace ids. A trace
-that really starts where the window said is summed up and stands in the list; an older window will find
+that really starts where the window said is summed up and stands in the list; another window will find
 the others.
+
+Where a span must fulfil something, the spans that do are looked for first: those in the window, and those
+behind it that are of a trace with a span in it. They are found without FINAL, as in spans.py: whether what
+was found is the newest copy is seen when the trace is summed up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number
 from spanledger.query_api.search.cursors import Position
+from spanledger.query_api.search.spans import Order, Sort
+from spanledger.query_api.search.wholes import (
+    TRACE_FIELDS,
+    AllOf,
+    AnySpan,
+    Where,
+    Whole,
+    facts_of,
+    fits,
+    needed_span,
+    needed_totals,
+    span_conditions,
+)
 from spanledger.query_api.search.windows import Window, stored_days, windows
-from spanledger.query_api.times import format_time, milliseconds
+from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
 from spanledger.query_api.values import money
 from spanledger.schemas.api import Status
 
-LATEST_NS = (1 << 63) - 1
-_END_OF_LIST = Position(LATEST_NS, "ff" * 16)
 _MOST_AT_ONCE = 500
+_MOST_FOUND = 2_000  # spans that fulfil a condition, looked for at once
+_FEW_OF_TRACE = 3  # and of one trace
 
 # FINAL gives each span once, as it was received last. The root is the first of: spans without a parent,
 # spans whose parent is not stored, all others; within these the earliest.
@@ -59,10 +78,10 @@ SELECT
     argMinIf(conversation_id, (start_time, span_id), conversation_id != '') AS conversation,
     argMinIf(user_id, (start_time, span_id), user_id != '') AS user,
     argMinIf(toString(experiment_id), (start_time, span_id), experiment_id != '') AS experiment,
-    groupUniqArray(toString(service)) AS services,
-    arrayConcat(
-        groupUniqArray(toString(request_model)), groupUniqArray(toString(response_model))
-    ) AS any_model
+    countIf(has({copies:Array(String)}, concat(
+        lower(hex(trace_id)), lower(hex(span_id)), '/', toString(toUnixTimestamp64Nano(start_time)),
+        '/', toString(toUnixTimestamp64Nano(received_at))
+    ))) AS current_copies
 FROM spans FINAL
 WHERE project = {project:String} AND trace_id IN (asked)
     AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC')
@@ -83,48 +102,105 @@ WHERE project = {project:String}
 GROUP BY trace_id
 """
 
+_IN_WINDOW = """project = {project:String}
+    AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+    AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"""
+_BEHIND_WINDOW = """project = {project:String}
+    AND start_time >= fromUnixTimestamp64Nano({until:Int64}, 'UTC')"""
+# First the ids, which are narrow; what else is asked is read of the few rows that are left.
+_BEHIND_SQL = f"""PREWHERE trace_id IN (SELECT trace_id FROM spans WHERE {_IN_WINDOW})
+WHERE {_BEHIND_WINDOW}"""  # noqa: S608
+CROSSING_SQL = f"SELECT trace_id FROM spans {_BEHIND_SQL}"  # noqa: S608
+
+# The traces of a window, those that start there and some that do not.
 CANDIDATES_SQL = """
 SELECT lower(hex(trace_id)) AS id, toUnixTimestamp64Nano(min(start_time)) AS start_ns
-FROM spans
-WHERE project = {project:String}
-    AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')
-"""
-CANDIDATES_END_SQL = """
+FROM spans{final}
+WHERE {in_window}{of_traces}
 GROUP BY trace_id
-HAVING start_ns < {before:Int64} OR (start_ns = {before:Int64} AND id < {before_id:String})
-ORDER BY start_ns DESC, id DESC
-LIMIT {most:UInt32}
-"""
-# A span that matches may start long after its trace does, so there is no upper bound. An older copy of a
-# span may match where the one that counts does not: the summary decides.
-MATCHING_SQL = """
-    AND trace_id IN (
-        SELECT trace_id FROM spans
-        WHERE project = {{project:String}}
-            AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')
-            AND {condition}
+HAVING (
+        start_ns {sign} {{after_ns:Int64}}
+        OR (start_ns = {{after_ns:Int64}} AND id {sign} {{after_id:String}})
     )
+    AND {totals}
+ORDER BY start_ns {order}, id {order}
+LIMIT {{most:UInt32}}
 """
-CONDITIONS = {
-    "service": "service = {service:String}",
-    "model": "(request_model = {model:String} OR response_model = {model:String})",
-    "status": "multiIf(status_code = 1, 'ok', status_code = 2, 'error', 'unset') = {status:String}",
+FOUND_SQL = """
+SELECT
+    lower(hex(trace_id)) AS trace,
+    lower(hex(span_id)) AS span,
+    toUnixTimestamp64Nano(start_time) AS start_ns,
+    toUnixTimestamp64Nano(received_at) AS received_ns
+FROM spans
+{where}
+    AND {condition}
+ORDER BY start_time {order}
+LIMIT {{few:UInt32}} BY trace_id
+LIMIT {{most:UInt32}}
+"""
+HAS_SPANS_SQL = """
+SELECT lower(hex(trace_id)) AS id, {conditions}
+FROM spans FINAL
+WHERE project = {{project:String}}
+    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
+    AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
+    AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')
+GROUP BY trace_id
+"""
+
+# Totals over the spans of a trace: those of the summary.
+_DURATION = (
+    "toUnixTimestamp64Nano(max(greatest(start_time, end_time))) - toUnixTimestamp64Nano(min(start_time))"
+)
+_INPUT = "sumIf(toUInt128(input_tokens), counted)"
+_OUTPUT = "sumIf(toUInt128(output_tokens), counted)"
+_TOTALS: dict[str, str] = {
+    "duration_ms": f"({_DURATION}) / 1e6",
+    "span_count": "count()",
+    "error_count": "countIf(status_code = 2)",
+    "llm_call_count": "countIf(counted AND role = 'LLM')",
+    "unpriced_call_count": "countIf(counted AND cost_usd IS NULL)",
+    "input_tokens": _INPUT,
+    "output_tokens": _OUTPUT,
+    "tokens": f"if({_INPUT} IS NULL AND {_OUTPUT} IS NULL, NULL, ifNull({_INPUT}, 0) + ifNull({_OUTPUT}, 0))",
+    "cost_usd": "sumIf(cost_usd, counted)",
 }
+_RANKS: dict[Sort, tuple[str, str]] = {
+    "duration": (_DURATION, "Int64"),
+    "cost": (_TOTALS["cost_usd"], "Decimal(38, 18)"),
+    "tokens": (_TOTALS["tokens"], "UInt128"),
+}
+# PREWHERE sorts out what was received later before FINAL chooses among copies: the list is that of one
+# moment, whatever arrives while it is paged through.
+RANKED_SQL = """
+SELECT lower(hex(trace_id)) AS id, {value} AS value, toString(value) AS value_text
+FROM spans FINAL
+PREWHERE received_at <= fromUnixTimestamp64Nano({{as_of:Int64}}, 'UTC')
+WHERE project = {{project:String}}
+    AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC'){of_traces}
+GROUP BY trace_id
+HAVING min(start_time) < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC') AND {behind} AND {totals}
+ORDER BY isNull(value), value {order}, id {order}
+LIMIT {{most:UInt32}}
+"""
+NEWEST_SQL = """
+SELECT toUnixTimestamp64Nano(max(received_at)) FROM spans
+WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+"""
 
 
 class Search(NamedTuple):
-    """Which traces: those that start in a time, and of these those that every given condition holds for."""
+    """Which traces, in which order: those that start in a time, and of these those that fulfil `where`.
 
+    By another sort than time, what has no value comes last, and `since_ns` says how much is summed up.
+    """
+
+    where: Where = AllOf([])
     since_ns: int = 0
     until_ns: int = LATEST_NS
-    service: str | None = None
-    status: Status | None = None
-    model: str | None = None
-
-    def conditions(self) -> dict[str, str]:
-        given = {"service": self.service, "status": self.status, "model": self.model}
-        return {name: value for name, value in given.items() if value is not None}
+    sort: Sort = "time"
+    order: Order = "desc"
 
 
 class Extent(NamedTuple):
@@ -136,86 +212,372 @@ class Extent(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A summary as the API gives it, its place in the list, and what a search asks of it."""
+    """A summary as the API gives it, its extent, what conditions ask of it, and whether one of the copies
+    of spans that were asked for counts.
+    """
 
-    position: Position
+    extent: Extent
     summary: dict[str, Any]
-    services: frozenset[str]
-    models: frozenset[str]
+    facts: dict[str, Any]
+    has_current_copy: bool
 
-    def fits(self, search: Search) -> bool:
-        return (
-            (search.service is None or search.service in self.services)
-            and (search.status is None or search.status == self.summary["status"])
-            and (search.model is None or search.model in self.models)
-        )
+    @property
+    def position(self) -> Position:
+        return Position(self.extent.first_ns, self.extent.trace_id)
+
+
+class Copy(NamedTuple):
+    """A stored copy of a span that fulfils what is needed of one."""
+
+    trace_id: str
+    span_id: str
+    start_ns: int
+    received_ns: int
 
 
 def list_traces(
-    client: Client, project: str, search: Search, *, limit: int, after: Position | None = None
+    client: Client,
+    project: str,
+    search: Search,
+    *,
+    limit: int,
+    after: Position | None = None,
+    as_of_ns: int = LATEST_NS,
 ) -> tuple[list[dict[str, Any]], Position | None]:
-    """Up to `limit` summaries that follow `after`, newest first, and the position to go on from."""
-    found: list[Trace] = []
-    for trace in _found(client, project, search, limit, after or _END_OF_LIST):
-        found.append(trace)
-        if len(found) > limit:
-            return [shown.summary for shown in found[:limit]], found[limit - 1].position
-    return [shown.summary for shown in found], None
+    """Up to `limit` summaries that follow `after`, and the position to go on from.
+
+    `as_of_ns`: sorted by totals, spans received later do not move a trace (see `newest_received`).
+    """
+    if search.sort == "time":
+        found = found_by_time(client, project, search, limit, after)
+    else:
+        found = _found_by_total(client, project, search, limit, after=after, as_of_ns=as_of_ns)
+    shown: list[dict[str, Any]] = []
+    last: Position | None = None
+    for position, trace in found:
+        if len(shown) == limit:
+            return shown, last
+        shown.append(trace.summary)
+        last = position
+    return shown, None
 
 
-def _found(client: Client, project: str, search: Search, limit: int, after: Position) -> Iterator[Trace]:
-    until = min(search.until_ns, after.start_ns + 1)
-    # A status is known only after summing up, so more are taken at once where one is asked for.
-    at_once = min(limit + 1 if search.status is None else 4 * limit, _MOST_AT_ONCE + 1)
-    for window in windows(stored_days(client), search.since_ns, until):
+def newest_received(client: Client, project: str, since_ns: int) -> int:
+    """When the newest of the spans since then was received."""
+    [[newest]] = client.query(NEWEST_SQL, parameters={"project": project, "since": since_ns}).result_rows
+    return int(newest)
+
+
+# --- by time
+
+
+def found_by_time(
+    client: Client, project: str, search: Search, limit: int, after: Position | None
+) -> Iterator[tuple[Position, Trace]]:
+    """The traces that fit, in the order of their starts."""
+    steps = _Steps(client, project, search, limit)
+    newest_first = search.order == "desc"
+    since, until = search.since_ns, search.until_ns
+    if after is None:
+        after = Position(LATEST_NS, "g") if newest_first else Position(-1, "")
+    elif newest_first:
+        until = min(until, after.start_ns + 1)
+    else:
+        since = max(since, after.start_ns)
+    for window in windows(stored_days(client), since, until, newest_first=newest_first):
+        for candidates in steps.candidates(window, after):
+            for trace in steps.fitting(candidates):
+                yield trace.position, trace
+
+
+class _Steps:
+    """The steps of one search by time."""
+
+    def __init__(self, client: Client, project: str, search: Search, limit: int) -> None:
+        self._client = client
+        self._project = project
+        self._search = search
+        self._newest_first = search.order == "desc"
+        self._order = search.order.upper()
+        self._needed = needed_span(search.where)
+        # What is left to be seen of the summary sorts some out, so more are taken at once.
+        plain = search.where == AllOf([]) or (
+            self._needed is not None and all(isinstance(part, AnySpan) for part in _parts(search.where))
+        )
+        self._at_once = min(limit + 1 if plain else 4 * limit, _MOST_AT_ONCE + 1)
+        self._copies: dict[str, list[Copy]] = {}
+
+    def candidates(self, window: Window, after: Position) -> Iterator[list[Position]]:
+        """The traces with a span in the window that may fit, behind `after`, by their first start there."""
+        if self._needed is None:
+            yield from self._in_window(window, after, None)
+            return
+        rest: Window | None = window
+        while rest is not None:
+            part, rest, copies = self._matching(rest, self._needed)
+            self._copies = {}
+            for copy in copies:
+                self._copies.setdefault(copy.trace_id, []).append(copy)
+            if copies:
+                yield from self._in_window(part, after, sorted(self._copies))
+
+    def _in_window(
+        self, window: Window, after: Position, trace_ids: list[str] | None
+    ) -> Iterator[list[Position]]:
+        totals = needed_totals(self._search.where)
+        conditions, parameters = _of_totals(totals)
+        if totals:
+            # What is summed up in the window says nothing about a trace that goes on behind it.
+            conditions = f"({conditions} OR trace_id IN ({CROSSING_SQL}))"
+        sql = candidates_sql(
+            self._search.order, conditions, summed=bool(totals), chosen=trace_ids is not None
+        )
+        parameters |= self._bounds(window) | {"most": self._at_once}
+        if trace_ids is not None:
+            parameters["trace_ids"] = trace_ids
         full = True
         while full:
-            candidates = _candidates(client, project, search, window, after=after, most=at_once)
-            traces = summaries(client, project, _starting(client, project, candidates))
-            yield from (
-                trace
-                for place in candidates
-                if (trace := traces.get(place.trace_id)) is not None and trace.fits(search)
+            given = parameters | {"after_ns": after.start_ns, "after_id": after.trace_id}
+            rows = self._client.query(sql, parameters=given).result_rows
+            candidates = [Position(start_ns, trace_id) for trace_id, start_ns in rows]
+            if candidates:
+                after = candidates[-1]
+                yield candidates
+            full = len(candidates) == self._at_once
+
+    def _matching(self, window: Window, needed: Condition) -> tuple[Window, Window | None, list[Copy]]:
+        """The part of a window that was looked through, what is left of it, and what was found.
+
+        Found are copies of spans in the part, and behind it those of traces with a span in the part.
+        """
+        part = window
+        while True:
+            most = _MOST_FOUND if part.until_ns - part.since_ns > 1 else 0
+            inside = self._found(f"WHERE {_IN_WINDOW}", part, needed, most)
+            if most and len(inside) > most:
+                part = self._until_edge(part, inside[-1].start_ns)
+                continue
+            behind = self._found(_BEHIND_SQL, part, needed, most)
+            if not most or len(behind) <= most:
+                return part, self._left(window, part), inside + behind
+            half = (part.until_ns - part.since_ns) // 2
+            part = self._until_edge(
+                part, part.until_ns - 1 - half if self._newest_first else part.since_ns + half
             )
-            full = len(candidates) == at_once
-            after = candidates[-1] if candidates else after
+
+    def _until_edge(self, window: Window, edge_ns: int) -> Window:
+        """The part of a window that comes before a moment in the order, and is not empty."""
+        if self._newest_first:
+            return Window(min(edge_ns + 1, window.until_ns - 1), window.until_ns)
+        return Window(window.since_ns, max(edge_ns, window.since_ns + 1))
+
+    def _left(self, window: Window, part: Window) -> Window | None:
+        left = (
+            Window(window.since_ns, part.since_ns)
+            if self._newest_first
+            else Window(part.until_ns, window.until_ns)
+        )
+        return left if left.since_ns < left.until_ns else None
+
+    def _found(self, where: str, window: Window, needed: Condition, most: int) -> list[Copy]:
+        """Up to one more than `most` copies, a few of each trace; all for 0."""
+        condition = compiled(needed)
+        sql = FOUND_SQL.format(where=where, condition=condition.text, order=self._order)
+        parameters = {
+            **condition.parameters,
+            **self._bounds(window),
+            "few": _FEW_OF_TRACE,
+            "most": most + 1 if most else (1 << 32) - 1,
+        }
+        return [Copy(*row) for row in self._client.query(sql, parameters=parameters).result_rows]
+
+    def _bounds(self, window: Window) -> dict[str, Any]:
+        return {"project": self._project, "since": window.since_ns, "until": window.until_ns}
+
+    def fitting(self, candidates: list[Position]) -> Iterator[Trace]:
+        """Those of the candidates that start where they were found, and fit."""
+        extents = _starting(self._client, self._project, candidates)
+        copies = [copy for extent in extents for copy in self._copies.get(extent.trace_id, ())]
+        traces = summaries(self._client, self._project, extents, copies)
+        yield from fitting(
+            self._client,
+            self._project,
+            self._search.where,
+            [traces[place.trace_id] for place in candidates if place.trace_id in traces],
+            self._needed,
+        )
 
 
-def _candidates(
-    client: Client, project: str, search: Search, window: Window, *, after: Position, most: int
-) -> list[Position]:
-    conditions = search.conditions()
-    sql = candidates_sql(conditions)
-    parameters = {
+def _parts(where: Where) -> Sequence[Where]:
+    return where.parts if isinstance(where, AllOf) else (where,)
+
+
+def fitting(
+    client: Client, project: str, where: Where, traces: list[Trace], needed: Condition | None = None
+) -> list[Trace]:
+    """Those of the traces that fulfil `where`. `needed`: what `has_current_copy` of them was asked for."""
+    asked = list(span_conditions(where))
+    known: dict[str, list[bool]] = {}
+    unsure = traces
+    if asked == [needed]:
+        known = {trace.extent.trace_id: [True] for trace in traces if trace.has_current_copy}
+        # A few copies of each trace were looked at: where none of them counts, another one may.
+        unsure = [trace for trace in traces if trace.extent.trace_id not in known]
+    if asked and unsure:
+        known |= _has_spans(client, project, asked, [trace.extent for trace in unsure])
+    none = [False] * len(asked)
+    return [
+        trace
+        for trace in traces
+        if fits(where, trace.facts, _answers(asked, known.get(trace.extent.trace_id, none)))
+    ]
+
+
+def _answers(asked: Sequence[Condition], answers: Sequence[bool]) -> Callable[[Condition], bool]:
+    by_id = dict(zip(map(id, asked), answers, strict=True))
+    return lambda condition: by_id[id(condition)]
+
+
+def _has_spans(
+    client: Client, project: str, conditions: Sequence[Condition], extents: list[Extent]
+) -> dict[str, list[bool]]:
+    """Of each trace, whether it has a span that fulfils each of the conditions."""
+    parameters: dict[str, Any] = {
         "project": project,
-        "since": window.since_ns,
-        "until": window.until_ns,
-        "before": after.start_ns,
-        "before_id": after.trace_id,
-        "most": most,
+        "trace_ids": [extent.trace_id for extent in extents],
+        "first": min(extent.first_ns for extent in extents),
+        "last": max(extent.last_ns for extent in extents),
     }
-    rows = client.query(sql, parameters=parameters | conditions).result_rows
-    return [Position(start_ns, trace_id) for trace_id, start_ns in rows]
+    texts = []
+    for n, condition in enumerate(conditions):
+        sql = compiled(condition, prefix=f"c{n}_")
+        texts.append(f"max({sql.text})")
+        parameters |= sql.parameters
+    rows = client.query(HAS_SPANS_SQL.format(conditions=", ".join(texts)), parameters=parameters).result_rows
+    return {row[0]: [bool(each) for each in row[1:]] for row in rows}
 
 
-def candidates_sql(conditions: Mapping[str, str]) -> str:
-    """The query for candidates with the parts that these conditions need: constants, in a fixed order."""
-    parts = [MATCHING_SQL.format(condition=CONDITIONS[name]) for name in CONDITIONS if name in conditions]
-    return "".join((CANDIDATES_SQL, *parts, CANDIDATES_END_SQL))
+def candidates_sql(order: Order, totals: str = "1", *, summed: bool = False, chosen: bool = False) -> str:
+    """The query for candidates with the parts that it needs: constants, and the condition on totals."""
+    return CANDIDATES_SQL.format(
+        final=" FINAL" if summed else "",
+        in_window=_IN_WINDOW,
+        of_traces=_OF_TRACES if chosen else "",
+        sign="<" if order == "desc" else ">",
+        totals=totals,
+        order=order.upper(),
+    )
+
+
+_OF_TRACES = """
+    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))"""
+
+
+def _of_totals(totals: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
+    """Conditions on totals as an expression over the spans of a trace."""
+    parameters = Parameters("t")
+    texts = [
+        of_number(
+            _TOTALS[total.field],
+            total.op,
+            total.value,
+            parameters,
+            exact=TRACE_FIELDS[total.field].kind == "money",
+        )
+        for total in totals
+    ]
+    return " AND ".join(texts) or "1", dict(parameters.given)
+
+
+# --- by totals
+
+
+def _found_by_total(
+    client: Client, project: str, search: Search, limit: int, *, after: Position | None, as_of_ns: int
+) -> Iterator[tuple[Position, Trace]]:
+    """The traces that fit, in the order of their totals."""
+    value, kind = _RANKS[search.sort]
+    needed = needed_span(search.where)
+    totals, parameters = _of_totals(needed_totals(search.where))
+    parameters |= {
+        "project": project,
+        "since": search.since_ns,
+        "until": search.until_ns,
+        "as_of": as_of_ns,
+    }
+    of_traces = ""
+    if needed is not None:
+        condition = compiled(needed)
+        of_traces = f"""
+    AND trace_id IN (SELECT trace_id FROM spans WHERE project = {{project:String}}
+        AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC') AND {condition.text})"""  # noqa: S608
+        parameters |= condition.parameters
+    most = limit + 1 if search.where == AllOf([]) else max(4 * limit, _MOST_AT_ONCE)
+    full = True
+    while full:
+        behind = "1" if after is None else _behind(search.order, kind, after)
+        sql = RANKED_SQL.format(
+            value=value, of_traces=of_traces, behind=behind, totals=totals, order=search.order.upper()
+        )
+        given = parameters | {"most": most}
+        if after is not None:
+            given["after_id"] = after.trace_id
+            if after.value is not None:
+                given["after_value"] = f"{after.value:f}"
+        rows = client.query(sql, parameters=given).result_rows
+        ranked = [
+            Position(0, trace_id, value=None if text is None else Decimal(text)) for trace_id, _, text in rows
+        ]
+        for start in range(0, len(ranked), limit + 1):
+            part = ranked[start : start + limit + 1]
+            extents = [
+                extent
+                for extent in _extents(client, project, part)
+                if search.since_ns <= extent.first_ns < search.until_ns
+            ]
+            traces = summaries(client, project, extents)
+            shown = [traces[place.trace_id] for place in part if place.trace_id in traces]
+            places = {place.trace_id: place for place in part}
+            for trace in fitting(client, project, search.where, shown):
+                yield places[trace.extent.trace_id], trace
+        full = len(rows) == most
+        after = ranked[-1] if ranked else after
+        most = min(4 * most, 20_000)
+
+
+def _behind(order: Order, kind: str, after: Position) -> str:
+    sign = "<" if order == "desc" else ">"
+    of_id = f"id {sign} {{after_id:String}}"
+    if after.value is None:
+        return f"(value IS NULL AND {of_id})"
+    given = f"{{after_value:{kind}}}"
+    return f"(value IS NULL OR value {sign} {given} OR (value = {given} AND {of_id}))"
+
+
+# --- looking up
 
 
 def _starting(client: Client, project: str, candidates: list[Position]) -> list[Extent]:
     """Those of the candidates whose earliest span is the one they were found by."""
-    if not candidates:
-        return []
-    parameters = {"project": project, "trace_ids": [place.trace_id for place in candidates]}
-    extents = [Extent(*row) for row in client.query(EXTENTS_SQL, parameters=parameters).result_rows]
     starts = {place.trace_id: place.start_ns for place in candidates}
-    return [extent for extent in extents if extent.first_ns == starts[extent.trace_id]]
+    return [
+        extent
+        for extent in _extents(client, project, candidates)
+        if extent.first_ns == starts[extent.trace_id]
+    ]
 
 
-def summaries(client: Client, project: str, extents: list[Extent]) -> dict[str, Trace]:
-    """The summaries of these traces by id."""
+def _extents(client: Client, project: str, places: list[Position]) -> list[Extent]:
+    if not places:
+        return []
+    parameters = {"project": project, "trace_ids": [place.trace_id for place in places]}
+    return [Extent(*row) for row in client.query(EXTENTS_SQL, parameters=parameters).result_rows]
+
+
+def summaries(
+    client: Client, project: str, extents: list[Extent], copies: Iterable[Copy] = ()
+) -> dict[str, Trace]:
+    """The summaries of these traces by id. `copies`: of which is asked whether they are what counts."""
     if not extents:
         return {}
     parameters = {
@@ -223,12 +585,14 @@ def summaries(client: Client, project: str, extents: list[Extent]) -> dict[str, 
         "trace_ids": [extent.trace_id for extent in extents],
         "first": min(extent.first_ns for extent in extents),
         "last": max(extent.last_ns for extent in extents),
+        "copies": [f"{copy.trace_id}{copy.span_id}/{copy.start_ns}/{copy.received_ns}" for copy in copies],
     }
+    by_id = {extent.trace_id: extent for extent in extents}
     result = client.query(SUMMARY_SQL, parameters=parameters)
-    return {row["id"]: _trace(row) for row in result.named_results()}
+    return {row["id"]: _trace(row, by_id[row["id"]]) for row in result.named_results()}
 
 
-def _trace(row: Mapping[str, Any]) -> Trace:
+def _trace(row: Mapping[str, Any], extent: Extent) -> Trace:
     span_id, name, service, status_code = row["root"]
     summary = {
         "trace_id": row["id"],
@@ -251,8 +615,7 @@ def _trace(row: Mapping[str, Any]) -> Trace:
         "user_id": row["user"] or None,
         "experiment_id": row["experiment"] or None,
     }
-    position = Position(row["start_ns"], row["id"])
-    return Trace(position, summary, frozenset(row["services"]), frozenset(row["any_model"]))
+    return Trace(extent, summary, facts_of(row), row["current_copies"] > 0)
 
 
 def status_name(code: int) -> Status:

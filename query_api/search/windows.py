@@ -1,4 +1,4 @@
-"""Windows: the order in which a search for the newest goes back in time.
+"""Windows: the order in which a search by time goes through the spans.
 
 How many spans each day has is known without reading any. A window is cut so that it holds about
 `FIRST_ROWS` spans, the next one twice as many, and so on: a search that finds enough at once reads little
@@ -48,8 +48,27 @@ def stored_days(client: Client) -> list[Day]:
     return [Day(*row) for row in client.query(DAYS_SQL).result_rows]
 
 
-def windows(days: list[Day], since_ns: int, until_ns: int) -> Iterator[Window]:
-    """Windows, newest first, that cover every stored span from `since_ns` until before `until_ns`."""
+def rows_between(days: list[Day], since_ns: int, until_ns: int) -> int:
+    """About how many rows of all projects start in a time; never fewer than one where there may be any."""
+    return sum(
+        max(1, day.rows * (last - first) // (day.last_ns + 1 - day.first_ns))
+        for day in days
+        if (first := max(day.first_ns, since_ns)) < (last := min(day.last_ns + 1, until_ns))
+    )
+
+
+def windows(days: list[Day], since_ns: int, until_ns: int, *, newest_first: bool = True) -> Iterator[Window]:
+    """Windows, one behind the other, that cover every stored span from `since_ns` until before `until_ns`."""
+    if newest_first:
+        yield from _backward(days, since_ns, until_ns)
+        return
+    # Time turned round: the same steps from the other end.
+    mirrored = [Day(-day.last_ns, -day.first_ns, day.rows) for day in reversed(days)]
+    for window in _backward(mirrored, 1 - until_ns, 1 - since_ns):
+        yield Window(1 - window.until_ns, 1 - window.since_ns)
+
+
+def _backward(days: list[Day], since_ns: int, until_ns: int) -> Iterator[Window]:
     rows_wanted = room = FIRST_ROWS
     top = bottom = None
     for day in days:
@@ -68,3 +87,27 @@ def windows(days: list[Day], since_ns: int, until_ns: int) -> Iterator[Window]:
         bottom = first
     if top is not None and bottom is not None:
         yield Window(bottom, top)
+
+
+def samples(days: list[Day], since_ns: int, until_ns: int, *, rows: int, pieces: int) -> list[Window]:
+    """Pieces of a time, spread over its rows, that hold about `rows` of them together."""
+    inside = [
+        (first, last)
+        for day in sorted(days)
+        if (first := max(day.first_ns, since_ns)) < (last := min(day.last_ns + 1, until_ns))
+    ]
+    counts = [rows_between(days, *piece) for piece in inside]
+    step = sum(counts) / pieces
+    found: list[Window] = []
+    for n in range(pieces):
+        wanted = (n + 0.5) * step
+        for (first, last), count in zip(inside, counts, strict=True):
+            if wanted < count:
+                size = max(1, (last - first) * rows // (pieces * count))
+                since = max(first, min(last - size, first + int((last - first) * wanted / count)))
+                since = max([since, *(window.until_ns for window in found)])
+                if since < last:
+                    found.append(Window(since, min(last, since + size)))
+                break
+            wanted -= count
+    return found

@@ -1,0 +1,279 @@
+"""Spans: the list of those that fulfil a condition.
+
+Any stored copy of a span may fulfil the condition, so copies are looked for without FINAL, which lets the
+engine use its indexes, and reads ids only. Then the few that were found are read by their ids: one whose
+newest copy is not the one that was found is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from spanledger.query_api.search.conditions import All, Condition, compiled
+from spanledger.query_api.search.cursors import Position
+from spanledger.query_api.search.fields import FIELDS
+from spanledger.query_api.search.windows import Window, stored_days, windows
+from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
+from spanledger.query_api.values import merged, money
+
+Sort = Literal["time", "duration", "cost", "tokens"]
+Order = Literal["desc", "asc"]
+
+# What a sort goes by, and the type of its values.
+_VALUES: dict[Sort, tuple[str, str]] = {
+    "duration": ("duration_ns", "UInt64"),
+    "cost": (FIELDS["cost_usd"].sql, "Decimal(38, 18)"),
+    "tokens": (FIELDS["tokens"].sql, "UInt64"),
+}
+
+FOUND_SQL = """
+SELECT
+    lower(hex(trace_id)) AS trace,
+    lower(hex(span_id)) AS span,
+    toUnixTimestamp64Nano(start_time) AS start_ns,
+    toUnixTimestamp64Nano(received_at) AS received_ns,
+    toString({value}) AS value_text
+FROM spans
+WHERE project = {{project:String}}
+    AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')
+    AND start_time < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')
+    AND {condition}{after}
+ORDER BY {by}start_time {order}, trace_id {order}, span_id {order}, received_at DESC
+LIMIT {{most:UInt32}}
+"""
+_AFTER_SQL = """(
+        start_time {sign} fromUnixTimestamp64Nano({{after_ns:Int64}}, 'UTC')
+        OR (
+            start_time = fromUnixTimestamp64Nano({{after_ns:Int64}}, 'UTC')
+            AND (trace_id, span_id) {sign} (
+                toFixedString(unhex({{after_trace:String}}), 16),
+                toFixedString(unhex({{after_span:String}}), 8)
+            )
+        )
+    )"""
+
+ROWS_SQL = """
+SELECT
+    lower(hex(trace_id)) AS trace,
+    lower(hex(span_id)) AS span,
+    toUnixTimestamp64Nano(start_time) AS start_ns,
+    toUnixTimestamp64Nano(received_at) AS received_ns,
+    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent,
+    name, service, scope_name, role, operation, provider, request_model, response_model, status_code,
+    error_type, toUnixTimestamp64Nano(end_time) AS end_ns, duration_ns, input_tokens, output_tokens,
+    cost_usd, cost_reason, counted, conversation_id, user_id, experiment_id, tool_name, agent_name, tags{more}
+FROM spans
+WHERE project = {{project:String}}
+    AND toStartOfHour(start_time) IN (SELECT toDateTime(arrayJoin({{hours:Array(UInt32)}}), 'UTC'))
+    AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
+    AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')
+    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
+    AND span_id IN (SELECT toFixedString(unhex(arrayJoin({{span_ids:Array(String)}})), 8))
+"""
+_ATTRIBUTES = ", attributes_string, attributes_int, attributes_double, attributes_bool, attributes_json"
+_HOUR_NS = 3600 * 10**9
+
+
+class SpanSearch(NamedTuple):
+    """Which spans, in which order. By another sort than time, what has no value comes last."""
+
+    condition: Condition = All([])
+    since_ns: int = 0
+    until_ns: int = LATEST_NS
+    sort: Sort = "time"
+    order: Order = "desc"
+
+
+class Found(NamedTuple):
+    """A stored copy of a span that fulfils a condition."""
+
+    trace_id: str
+    span_id: str
+    start_ns: int
+    received_ns: int
+    value: Decimal | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.trace_id, self.span_id, self.start_ns
+
+    @property
+    def position(self) -> Position:
+        return Position(self.start_ns, self.trace_id, self.span_id, self.value)
+
+
+def list_spans(
+    client: Client,
+    project: str,
+    search: SpanSearch,
+    *,
+    limit: int,
+    after: Position | None = None,
+    attributes: bool = False,
+) -> tuple[list[dict[str, Any]], Position | None]:
+    """Up to `limit` spans that follow `after`, and the position to go on from."""
+    shown: list[dict[str, Any]] = []
+    last: Position | None = None
+    for found, row in _current(client, project, search, limit + 1, after, attributes=attributes):
+        if len(shown) == limit:
+            return shown, last
+        shown.append(row)
+        last = found.position
+    return shown, None
+
+
+def _current(
+    client: Client,
+    project: str,
+    search: SpanSearch,
+    at_once: int,
+    after: Position | None,
+    *,
+    attributes: bool,
+) -> Iterator[tuple[Found, dict[str, Any]]]:
+    """The spans that fulfil the condition as they count, each with its row."""
+    for window in _windows(client, search, after):
+        full = True
+        while full:
+            copies = _copies(client, project, search, window, after=after, most=at_once)
+            newest: dict[tuple[str, str, int], Found] = {}
+            for copy in copies:
+                newest.setdefault(copy.key, copy)  # of one span the newest comes first
+            rows = _rows(client, project, newest.values(), attributes=attributes)
+            for key, copy in newest.items():
+                row = rows.get(key)
+                if row is not None and row["received_ns"] == copy.received_ns:
+                    yield copy, _summary(row)
+            full = len(copies) == at_once
+            after = copies[-1].position if copies else after
+
+
+def _windows(client: Client, search: SpanSearch, after: Position | None) -> Iterator[Window]:
+    if search.sort != "time":
+        yield Window(search.since_ns, search.until_ns)
+        return
+    newest_first = search.order == "desc"
+    since, until = search.since_ns, search.until_ns
+    if after is not None:
+        since, until = (
+            (since, min(until, after.start_ns + 1)) if newest_first else (max(since, after.start_ns), until)
+        )
+    yield from windows(stored_days(client), since, until, newest_first=newest_first)
+
+
+def _copies(
+    client: Client, project: str, search: SpanSearch, window: Window, *, after: Position | None, most: int
+) -> list[Found]:
+    sql = compiled(search.condition)
+    parameters = {
+        "project": project,
+        "since": window.since_ns,
+        "until": window.until_ns,
+        "most": most,
+        **sql.parameters,
+    }
+    if after is not None:
+        parameters |= {
+            "after_ns": after.start_ns,
+            "after_trace": after.trace_id,
+            "after_span": after.span_id,
+        }
+        if after.value is not None:
+            parameters["after_value"] = f"{after.value:f}"
+    rows = client.query(found_sql(sql.text, search.sort, search.order, after), parameters=parameters)
+    return [
+        Found(trace, span, start_ns, received_ns, None if value is None else Decimal(value))
+        for trace, span, start_ns, received_ns, value in rows.result_rows
+    ]
+
+
+def found_sql(condition: str, sort: Sort, order: Order, after: Position | None) -> str:
+    """The query for copies, with the parts that this order needs: constants, and the condition."""
+    sign = "<" if order == "desc" else ">"
+    behind = _AFTER_SQL.format(sign=sign)
+    value, by = "NULL", ""
+    if sort != "time":
+        value, kind = _VALUES[sort]
+        by = f"isNull({value}), {value} {order.upper()}, "
+        if after is not None and after.value is None:
+            behind = f"({value} IS NULL AND {behind})"
+        elif after is not None:
+            given = f"{{after_value:{kind}}}"
+            behind = f"({value} IS NULL OR {value} {sign} {given} OR ({value} = {given} AND {behind}))"
+    return FOUND_SQL.format(
+        value=value,
+        condition=condition,
+        after="" if after is None else f"\n    AND {behind}",
+        by=by,
+        order=order.upper(),
+    )
+
+
+def _rows(
+    client: Client, project: str, wanted: Sequence[Found] | Any, *, attributes: bool
+) -> dict[tuple[str, str, int], Mapping[str, Any]]:
+    """The newest copy of each of these spans, by its key."""
+    spans = list(wanted)
+    if not spans:
+        return {}
+    starts = [span.start_ns for span in spans]
+    parameters = {
+        "project": project,
+        "hours": sorted({start // _HOUR_NS * 3600 for start in starts}),
+        "first": min(starts),
+        "last": max(starts),
+        "trace_ids": sorted({span.trace_id for span in spans}),
+        "span_ids": [span.span_id for span in spans],
+    }
+    result = client.query(ROWS_SQL.format(more=_ATTRIBUTES if attributes else ""), parameters=parameters)
+    found: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+    for row in result.named_results():
+        key = (row["trace"], row["span"], row["start_ns"])
+        if key not in found or found[key]["received_ns"] < row["received_ns"]:
+            found[key] = row
+    return found
+
+
+def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
+    summary = {
+        "trace_id": row["trace"],
+        "span_id": row["span"],
+        "parent_span_id": row["parent"] or None,
+        "name": row["name"],
+        "service": row["service"] or None,
+        "scope": row["scope_name"] or None,
+        "role": row["role"],
+        "operation": row["operation"] or None,
+        "provider": row["provider"] or None,
+        "request_model": row["request_model"] or None,
+        "response_model": row["response_model"] or None,
+        "status": {1: "ok", 2: "error"}.get(row["status_code"], "unset"),
+        "error_type": row["error_type"] or None,
+        "start_time": format_time(row["start_ns"]),
+        "end_time": format_time(row["end_ns"]),
+        "duration_ms": milliseconds(row["duration_ns"]),
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
+        "cost_usd": money(row["cost_usd"]),
+        "cost_reason": row["cost_reason"] or None,
+        "counted": row["counted"],
+        "conversation_id": row["conversation_id"] or None,
+        "user_id": row["user_id"] or None,
+        "experiment_id": row["experiment_id"] or None,
+        "tool": row["tool_name"] or None,
+        "agent": row["agent_name"] or None,
+        "tags": row["tags"],
+    }
+    if "attributes_string" in row:
+        summary["attributes"] = merged(
+            row["attributes_string"],
+            row["attributes_int"],
+            row["attributes_double"],
+            row["attributes_bool"],
+            row["attributes_json"],
+        )
+    return summary

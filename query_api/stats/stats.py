@@ -1,0 +1,328 @@
+"""Stats: what calls amount to, by group and by time.
+
+Two steps. The first finds the groups that are shown, by one measure: the others may be many and are one row,
+`other`. The second gives every call the number of its group and of its bucket and works out all measures for
+each pair, each group, each bucket and the whole (CUBE): percentiles cannot be added up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, get_args
+from zoneinfo import ZoneInfo
+
+from clickhouse_connect.driver.client import Client
+
+from spanledger.query_api.search.conditions import All, Condition, compiled
+from spanledger.query_api.search.fields import FIELDS
+from spanledger.query_api.stats.buckets import Bucket, cuts, local_text
+from spanledger.query_api.stats.inherited import INHERITED, joined, own_or_of_trace
+from spanledger.query_api.stats.measures import (
+    MEASURES,
+    Measure,
+    Of,
+    Order,
+    answer,
+    columns,
+    nothing,
+    order_needs,
+    order_sql,
+    place,
+)
+from spanledger.query_api.times import LATEST_NS, format_time
+from spanledger.schemas.errors import BadData
+
+GroupBy = Literal[
+    "model",
+    "provider",
+    "service",
+    "name",
+    "role",
+    "operation",
+    "user",
+    "conversation",
+    "experiment",
+    "tag",
+    "status",
+    "error_type",
+]
+GROUPS: tuple[GroupBy, ...] = get_args(GroupBy)
+MOST_CELLS = 20_000
+
+_SECOND = 10**9
+# Where the first step is cheap, or its answer would be that there are many.
+_SHORT_NS = 86_400 * _SECOND
+_MANY = (*INHERITED, "tag", "name")
+_WITHIN = (
+    "project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
+    "AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
+)
+# A copy of a span starts when the span does: no FINAL.
+_EXTENT_SQL = f"""
+SELECT count(), toUnixTimestamp64Nano(min(start_time)), toUnixTimestamp64Nano(max(start_time))
+FROM spans WHERE {_WITHIN}
+"""  # noqa: S608 - constants
+
+Key = tuple[str, ...]
+Row = dict[str, Any]
+
+
+class Asked(NamedTuple):
+    """What is asked for: of which spans, of what of them, and how it is cut up."""
+
+    since_ns: int = 0
+    until_ns: int = LATEST_NS
+    condition: Condition = All(())
+    of: Of = "calls"
+    group_by: tuple[GroupBy, ...] = ()
+    bucket: Bucket | None = None
+    zone: ZoneInfo = ZoneInfo("UTC")
+    order: Order = "calls"
+    limit: int = 20
+    measures: tuple[Measure, ...] = MEASURES
+
+
+class _Source(NamedTuple):
+    """Where the spans that are asked for come from: what stands behind FROM, and its parameters."""
+
+    sql: str
+    parameters: dict[str, object]
+
+
+class _Bucket(NamedTuple):
+    start: int
+    end: int
+
+
+def stats_json(client: Client, project: str, asked: Asked) -> bytes:
+    """The answer as JSON, equal to the byte for the same spans whatever their order and however often they
+    came. BadData where more is asked for than one answer holds.
+    """
+    source = _source(project, asked)
+    buckets = _buckets(client, project, asked)
+    keys, others = _groups(client, source, asked)
+    if (cells := (len(keys) + bool(others) + 1) * max(1, len(buckets))) > MOST_CELLS:
+        raise BadData(
+            f"bucket, limit: {len(keys)} groups in {len(buckets):,} buckets are {cells:,} rows, "
+            f"and at most {MOST_CELLS:,} are given: ask for less time, a longer bucket or a lower limit"
+        )
+    rows = _rows(client, source, asked, keys, buckets)
+    made = _answer(asked, keys, others, buckets, rows)
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _source(project: str, asked: Asked) -> _Source:
+    where = compiled(asked.condition)
+    counted = " AND counted" if asked.of == "calls" else ""
+    inherited = [name for name in asked.group_by if name in INHERITED]
+    traces = f"trace_id IN (SELECT trace_id FROM spans WHERE {_WITHIN})"  # noqa: S608 - constants
+    if (asked.since_ns, asked.until_ns) == (0, LATEST_NS):
+        traces = ""
+    return _Source(
+        f"spans FINAL{joined(inherited, traces)} WHERE {_WITHIN}{counted} AND {where.text}",
+        where.parameters | {"project": project, "since": asked.since_ns, "until": asked.until_ns},
+    )
+
+
+# --- buckets
+
+
+def _buckets(client: Client, project: str, asked: Asked) -> list[_Bucket]:
+    """Every bucket of the time that is asked for; of an open one those from the first span to the last."""
+    if asked.bucket is None:
+        return []
+    first, last = asked.since_ns, asked.until_ns - 1
+    if first == 0 or asked.until_ns == LATEST_NS:
+        parameters = {"project": project, "since": asked.since_ns, "until": asked.until_ns}
+        [[count, first_ns, last_ns]] = client.query(_EXTENT_SQL, parameters=parameters).result_rows
+        if not count:
+            return []
+        first = first or first_ns
+        last = last_ns if asked.until_ns == LATEST_NS else last
+    found = cuts(asked.bucket, asked.zone, first // _SECOND, last // _SECOND)
+    return [_Bucket(start, end) for start, end in pairwise(found)]
+
+
+# --- groups
+
+
+def _groups(client: Client, source: _Source, asked: Asked) -> tuple[list[Key], int]:
+    """The keys of the groups that are shown, and how many others there are."""
+    if not asked.group_by:
+        return [()], 0
+    if (few := _few(client, source, asked)) is not None:
+        return few, 0
+    names = [f"k{n}" for n in range(len(asked.group_by))]
+    keys = ", ".join(
+        f"{_each_tag() if name == 'tag' else _value(name)} AS {key}"
+        for name, key in zip(asked.group_by, names, strict=True)
+    )
+    listed = ", ".join(names)
+    found = client.query(
+        f"SELECT {', '.join(f'toString({key})' for key in names)}, count() OVER () FROM ("  # noqa: S608
+        f"SELECT {keys}, {order_sql(asked.order)} AS o FROM {source.sql} GROUP BY {listed}) "
+        f"ORDER BY o DESC NULLS LAST, {listed} LIMIT {{most:UInt32}}",
+        parameters=source.parameters | {"most": asked.limit},
+    ).result_rows
+    if not found:
+        return [], 0
+    return [tuple(row[:-1]) for row in found], found[0][-1] - len(found)
+
+
+def _few(client: Client, source: _Source, asked: Asked) -> list[Key] | None:
+    """Every key that there may be, where they are few enough to be shown all; None where not.
+
+    That is asked without FINAL, of all spans and soon answered: it saves the first step. Keys that no call
+    has are left out later.
+    """
+    if asked.until_ns - asked.since_ns < _SHORT_NS or any(name in _MANY for name in asked.group_by):
+        return None
+    keys = ", ".join(f"toString({_value(name)})" for name in asked.group_by)
+    found = client.query(
+        f"SELECT DISTINCT {keys} FROM spans WHERE {_WITHIN} LIMIT {{most:UInt32}}",  # noqa: S608
+        parameters=source.parameters | {"most": asked.limit + 1},
+    ).result_rows
+    return [tuple(row) for row in found] if len(found) <= asked.limit else None
+
+
+def _value(name: GroupBy) -> str:
+    return own_or_of_trace(name) if name in INHERITED else FIELDS[name].sql
+
+
+def _each_tag() -> str:
+    return "arrayJoin(if(empty(tags), [''], arrayDistinct(arrayMap(t -> toString(t), tags))))"
+
+
+def _number(asked: Asked, keys: Sequence[Key]) -> tuple[str, dict[str, object]]:
+    """The number of a span's group, from 1, with its parameters; behind the last are all the others."""
+    parameters: dict[str, object] = {
+        "keys": [_text(key) for key in keys],
+        "numbers": list(range(1, len(keys) + 1)),
+    }
+
+    def found(values: Sequence[str]) -> str:
+        table = "{keys:Array(String)}, {numbers:Array(UInt32)}"
+        return f"transform({_text_sql(values)}, {table}, toUInt32({len(keys) + 1}))"
+
+    values = [_value(name) if name != "tag" else "t" for name in asked.group_by]
+    if "tag" not in asked.group_by:
+        return found(values), parameters
+    tags = "if(empty(tags), [''], arrayMap(t -> toString(t), tags))"
+    return f"arrayJoin(arrayDistinct(arrayMap(t -> {found(values)}, {tags})))", parameters
+
+
+def _text(key: Key) -> str:
+    """A key as one text, that of no other key."""
+    return key[0] if len(key) == 1 else "".join(f"{len(part.encode())}:{part}" for part in key)
+
+
+def _text_sql(values: Sequence[str]) -> str:
+    if len(values) == 1:
+        return values[0]
+    return "concat(" + ", ".join(f"toString(length({each})), ':', {each}" for each in values) + ")"
+
+
+# --- rows
+
+
+def _rows(
+    client: Client, source: _Source, asked: Asked, keys: Sequence[Key], buckets: Sequence[_Bucket]
+) -> dict[tuple[int, int], Row]:
+    """The measures by number of the group and of the bucket, each from 1; 0 stands for all of them."""
+    parameters: dict[str, object] = {}
+    number, of_bucket = "", ""
+    if asked.group_by:
+        number, parameters = _number(asked, keys)
+    if buckets:
+        of_bucket = "roundDown(toUnixTimestamp(start_time), {cuts:Array(Int64)})"
+        parameters["cuts"] = [each.start for each in buckets]
+    places = {each.start: n for n, each in enumerate(buckets, 1)}
+    measured = sorted({*asked.measures, *order_needs(asked.order)})
+    parameters |= source.parameters
+    # A call with two tags stands in two groups: what is not by group is asked for apart.
+    apart = "tag" in asked.group_by
+    found: dict[tuple[int, int], Row] = {}
+    for by_group in (number, "") if apart else (number,):
+        sql = _cube(source, asked.of, measured, by_group, of_bucket)
+        for row in client.query(sql, parameters=parameters).named_results():
+            group, in_bucket = row.pop("g"), row.pop("b")
+            if not (apart and by_group and not group):
+                found[group, 0 if row.pop("every_bucket") else places[in_bucket]] = row
+    return found
+
+
+def _cube(source: _Source, of: Of, measures: Sequence[Measure], number: str, bucket: str) -> str:
+    keys = [name for name, sql in (("g", number), ("b", bucket)) if sql]
+    measured = ", ".join(f"{sql} AS m_{name}" for name, sql in columns(of, measures))
+    given = ", ".join(f"m_{name} AS {name}" for name, _ in columns(of, measures))
+    every = "grouping(b)" if bucket else "1"
+    group_by = f" GROUP BY {', '.join(keys)} WITH CUBE" if keys else ""
+    return (
+        f"SELECT g, b, every_bucket, {given} FROM (SELECT "  # noqa: S608 - constants, and parameters
+        f"{number or 'toUInt32(0)'} AS g, {bucket or 'toInt64(0)'} AS b, {every} AS every_bucket, "
+        f"{measured} FROM {source.sql}{group_by})"
+    )
+
+
+# --- the answer
+
+
+def _answer(
+    asked: Asked,
+    keys: Sequence[Key],
+    others: int,
+    buckets: Sequence[_Bucket],
+    rows: Mapping[tuple[int, int], Row],
+) -> dict[str, Any]:
+    times = [_times(each, asked.zone) for each in buckets]
+    empty = nothing(asked.of, asked.measures)
+
+    def measured(group: int) -> dict[str, Any]:
+        row = rows.get((group, 0))
+        made = dict(empty) if row is None or not row["spans"] else answer(asked.of, asked.measures, row)
+        if asked.bucket is not None:
+            made["buckets"] = [
+                time | (answer(asked.of, asked.measures, rows[group, n]) if (group, n) in rows else empty)
+                for n, time in enumerate(times, 1)
+            ]
+        return made
+
+    shown = [
+        {"key": {name: part or None for name, part in zip(asked.group_by, key, strict=True)}} | measured(n)
+        for n, key in _in_order(asked, keys, rows)
+    ]
+    return {
+        "of": asked.of,
+        "group_by": list(asked.group_by),
+        "bucket": asked.bucket,
+        "time_zone": asked.zone.key,
+        "order_by": asked.order,
+        "groups": shown if asked.group_by else [],
+        "other": {"groups": others} | measured(len(keys) + 1) if others else None,
+        "total": measured(0),
+    }
+
+
+def _in_order(
+    asked: Asked, keys: Sequence[Key], rows: Mapping[tuple[int, int], Row]
+) -> list[tuple[int, Key]]:
+    if not asked.group_by:
+        return []
+
+    def rank(item: tuple[int, Key]) -> tuple[bool, Any, Key]:
+        found = place(asked.order, rows[item[0], 0])
+        return (found is None, 0 if found is None else -found, item[1])
+
+    # One that was gone when the measures were read (its spans came once more, with another key) is left out.
+    there = [item for item in enumerate(keys, 1) if (item[0], 0) in rows]
+    return sorted(there, key=rank)
+
+
+def _times(bucket: _Bucket, zone: ZoneInfo) -> dict[str, str]:
+    return {
+        "start": format_time(bucket.start * _SECOND),
+        "end": format_time(bucket.end * _SECOND),
+        "local_start": local_text(bucket.start, zone),
+    }

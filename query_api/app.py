@@ -21,6 +21,7 @@ from spanledger.query_api.readers import Readers, Writer
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
 from spanledger.query_api.storage import StorageGauges
+from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
@@ -84,7 +85,9 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(
+        app, ALLOWED_OF_TREES | ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH
+    )
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

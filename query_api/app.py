@@ -23,11 +23,13 @@ from spanledger.query_api.service import service
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees
+from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
+from spanledger.query_api.upkeep.export_routes import export
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices)
+_ROOMS = (trees, search, prices, export)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -86,7 +88,9 @@ def create_app(
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
     install_problems(
-        app, ALLOWED_OF_TREES | ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH
+        app,
+        ALLOWED_OF_EXPORT | ALLOWED_OF_TREES | ALLOWED_OF_PRICES | ALLOWED,
+        ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH,
     )
     _document_problems(app)
     # The last one added stands outermost.

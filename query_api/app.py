@@ -26,12 +26,15 @@ from spanledger.query_api.sessions.routes import sessions
 from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
 from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.storage import StorageGauges
+from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees
+from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
+from spanledger.query_api.upkeep.export_routes import export
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices, stats, sessions)
+_ROOMS = (trees, search, prices, stats, sessions, export)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -91,7 +94,13 @@ def create_app(
     app.state.templates = templates_of(app.routes)
     install_problems(
         app,
-        ALLOWED_OF_PRICES | ALLOWED_IN_SEARCH | ALLOWED_IN_STATS | ALLOWED_IN_SESSIONS | ALLOWED,
+        ALLOWED_OF_EXPORT
+        | ALLOWED_OF_TREES
+        | ALLOWED_OF_PRICES
+        | ALLOWED_IN_SEARCH
+        | ALLOWED_IN_STATS
+        | ALLOWED_IN_SESSIONS
+        | ALLOWED,
         ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
     )
     _document_problems(app)

@@ -109,13 +109,15 @@ def readable(value: Any, *, strings: bool = False) -> Any:
         {"{", "[", '"'} if strings else {"{", "["}
     ):
         return value
-    if len(value) > _LONGEST or sum(map(value.count, "[{,")) > _MOST:
+    opened = value.count("[") + value.count("{")
+    if len(value) > _LONGEST or opened + value.count(",") > _MOST:
         return value
     try:
         parsed = _decode(value)
     except (ValueError, RecursionError):
         return value
-    return parsed if is_shallow(parsed) else value
+    # Nearly all text opens fewer than would be too deep, and need not be walked.
+    return parsed if opened < _DEEPEST or is_shallow(parsed) else value
 
 
 def is_shallow(value: Any) -> bool:

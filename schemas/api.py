@@ -6,7 +6,7 @@ is stored. `null` means that it was not sent or is not known; it never stands fo
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -146,6 +146,7 @@ class Link(Answer):
 class SpanNode(Answer):
     """A span and, in `children`, the spans below it, earliest first."""
 
+    placeholder: Literal[False]
     span_id: str
     parent_span_id: str | None
     name: str
@@ -230,16 +231,29 @@ class SpanNode(Answer):
     attributes_cut: list[str] = Field(
         description="Keys of the attributes, of all levels, of whose values only the beginning is kept."
     )
-    orphan: bool = Field(description="Its parent is not stored, so it stands here as a root.")
+    orphan: bool = Field(
+        description="Its parent is not stored, so it stands here as a root, or with its siblings below a "
+        "placeholder."
+    )
     missing_parent_id: str | None = Field(description="The parent that is not stored.")
     cycle: bool = Field(description="Its parent is below it: the earliest span of a cycle stands as a root.")
     children: list[SpanNode]
 
 
-class TraceTree(TraceSummary):
-    """A trace with all of its spans, each exactly once."""
+class Placeholder(Answer):
+    """The parent that several spans name and that is not stored: no span, but where these stand."""
 
-    roots: list[SpanNode] = Field(description="Earliest first. The order of arrival changes nothing.")
+    placeholder: Literal[True]
+    span_id: str = Field(description="The id that the spans below name as their parent.")
+    children: list[SpanNode] = Field(description="Two or more, each marked `orphan`.")
+
+
+class TraceTree(TraceSummary):
+    """A trace with all of its spans, each exactly once. Fields that were not asked for are missing."""
+
+    roots: list[Annotated[SpanNode | Placeholder, Field(discriminator="placeholder")]] = Field(
+        description="Earliest first. The order of arrival changes nothing."
+    )
 
 
 class Health(Answer):

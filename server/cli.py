@@ -9,6 +9,7 @@ import argparse
 import sys
 from importlib.metadata import version
 
+from spanledger.server.files.arguments import add_export, add_import
 from spanledger.server.prices.arguments import add_prices
 from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users
@@ -71,6 +72,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     for reading in (traces, spans, tree, stats, conversations, users):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
+    add_export(commands.add_parser("export", help="write spans and log records into files"))
+    add_import(commands.add_parser("import", help="store what `spanledger export` wrote"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

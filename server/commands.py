@@ -134,6 +134,20 @@ def _prices(chosen: argparse.Namespace) -> int:
     return run(Api(_api_url(chosen), _api_key()), chosen)
 
 
+def _export(chosen: argparse.Namespace) -> int:
+    from spanledger.server.files.actions import export_files
+    from spanledger.server.reading import Api
+
+    return export_files(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    from spanledger.server.files.actions import import_files
+    from spanledger.server.reading import Api
+
+    return import_files(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
@@ -166,5 +180,7 @@ _COMMANDS = {
     "users": _users,
     "tree": _tree,
     "prices": _prices,
+    "export": _export,
+    "import": _import,
     "stub-provider": _stub_provider,
 }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPException
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
@@ -59,6 +59,15 @@ class Api:
             except (OSError, HTTPException, ValueError) as error:
                 raise Busy(f"{self._url} broke off ({error})") from None
 
+    def download(self, path: str, **query: object) -> AbstractContextManager[Any]:
+        """The open answer, to be read piece by piece. Raises as `get`, until it is open."""
+        return self._asked("GET", path, None, query)
+
+    def upload(self, path: str, file: IO[bytes], size: int, **query: object) -> Any:
+        """The JSON that answers a file, which is sent as it is read. Raises as `get`."""
+        with self._asked("POST", path, file, query, {"Content-Length": str(size)}) as answer:
+            return json.load(answer)
+
     def _text(self, path: str, **query: object) -> str:
         with self._asked("GET", path, None, query) as answer:
             text: str = answer.read().decode()
@@ -66,13 +75,18 @@ class Api:
 
     @contextmanager
     def _asked(
-        self, method: str, path: str, body: bytes | None, query: Mapping[str, object]
+        self,
+        method: str,
+        path: str,
+        body: bytes | IO[bytes] | None,
+        query: Mapping[str, object],
+        more: Mapping[str, str] | None = None,
     ) -> Iterator[Any]:
         address = self._url + path + (f"?{urlencode(query, doseq=True)}" if query else "")
         if not address.startswith(("http://", "https://")):
             raise SpanledgerError(f"{self._url} is not an http:// or https:// URL")
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
-        request = Request(address, body, headers, method=method)  # noqa: S310  (checked above)
+        request = Request(address, body, headers | dict(more or {}), method=method)  # noqa: S310  (checked above)
         wait_s = _READ_S if method == "GET" else _WRITE_S
         try:
             answer = urlopen(request, timeout=wait_s)  # noqa: S310

@@ -50,6 +50,10 @@ class TreeView:
         bar = max(8, width // 4)
         name = max(8, width - bar - _DURATION - 2)
         for head, below, node in _lines(trace["roots"]):
+            if node.get("placeholder"):
+                words = f"(span {plain(node['span_id'])} is not stored)"
+                yield _line(Text(head, "dim").append(words, "yellow"), width)
+                continue
             yield self._span(head, node, name, bar)
             for words, style in _remarks(node):
                 yield from _indented(below, words, style, width)

@@ -27,4 +27,6 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("GET", "/api/v1/users"): "read",
     ("GET", "/api/v1/users/{user_id:path}"): "read",
     ("GET", "/api/v1/user"): "read",
+    ("GET", "/api/v1/export"): "read",
+    ("POST", "/api/v1/import"): "write",
 }

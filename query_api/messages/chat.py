@@ -89,6 +89,8 @@ def is_definition(sent: Mapping[str, Any]) -> bool:
 
 def message(sent: Any, role: str | None = None) -> Message | None:
     """One message; None where the value is none."""
+    if _is_as_shown(sent):
+        return dict(sent)
     plain = langchain.plain(sent)
     if not isinstance(plain, Mapping):
         return None
@@ -104,6 +106,23 @@ def message(sent: Any, role: str | None = None) -> Message | None:
     if not isinstance(said, str) or not any(key in plain for key in _CONTENT):
         return None
     return _of_parts(plain, said) if isinstance(plain.get("parts"), list) else _of_content(plain, said)
+
+
+def _is_as_shown(sent: Any) -> bool:
+    """Whether it is a message of the conventions with nothing but text: most are, and stay what they are."""
+    return (
+        isinstance(sent, dict)
+        and sent.keys() == {"role", "parts"}
+        and sent["role"] in ("user", "assistant", "system")
+        and isinstance(sent["parts"], list)
+        and all(
+            isinstance(part, dict)
+            and part.keys() == {"type", "content"}
+            and part["type"] == "text"
+            and isinstance(part["content"], str)
+            for part in sent["parts"]
+        )
+    )
 
 
 def _is_bare(sent: Mapping[str, Any]) -> bool:

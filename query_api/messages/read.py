@@ -16,6 +16,20 @@ from spanledger.query_api.messages.parts import Part
 from spanledger.query_api.messages.sent import NUMBERED, Sent, Source
 
 _SYSTEM_ROLES = ("system", "developer")
+_Places = Mapping[str, Sequence[tuple[int, Source]]]
+
+
+def _by_need(section: Sequence[Source]) -> _Places:
+    """By each of their needs the sources of a section with their places, for a span has few of the needs."""
+    found: dict[str, list[tuple[int, Source]]] = {}
+    for n, place in enumerate(section):
+        for need in place.needs:
+            found.setdefault(need, []).append((n, place))
+    return found
+
+
+_INPUT, _OUTPUT = _by_need(sources.INPUT), _by_need(sources.OUTPUT)
+_SYSTEM, _TOOLS = _by_need(sources.SYSTEM_INSTRUCTIONS), _by_need(sources.TOOL_DEFINITIONS)
 _SECTIONS = (sources.INPUT, sources.OUTPUT, sources.SYSTEM_INSTRUCTIONS, sources.TOOL_DEFINITIONS)
 _TOOL_KEYS = (*sources.TOOL_ARGUMENTS, *sources.TOOL_RESULT, *sources.TOOL_NAME, *sources.TOOL_CALL_ID)
 _KEYS = frozenset(_TOOL_KEYS).union(*(place.needs for section in _SECTIONS for place in section))
@@ -67,20 +81,19 @@ def read_messages(
     if not given:
         return _NOTHING
     run = _tool(sent) if sent.is_tool else {}
-    came_in, system = run.get("arguments"), _read(sent, given, sources.SYSTEM_INSTRUCTIONS)
+    came_in, system = run.get("arguments"), _read(sent, given, _SYSTEM)
     if came_in is None:
-        came_in, system = _without_system(_read(sent, given, sources.INPUT), system)
-    came_out = run.get("result") or _read(sent, given, sources.OUTPUT)
-    return Conversation(
-        came_in, came_out, system, _read(sent, given, sources.TOOL_DEFINITIONS), _together(run)
-    )
+        came_in, system = _without_system(_read(sent, given, _INPUT), system)
+    came_out = run.get("result") or _read(sent, given, _OUTPUT)
+    return Conversation(came_in, came_out, system, _read(sent, given, _TOOLS), _together(run))
 
 
-def _read(sent: Sent, given: set[str], places: Sequence[Source]) -> Found | None:
+def _read(sent: Sent, given: set[str], places: _Places) -> Found | None:
     """The first that can be read and says something; else what can be read; else what was sent first."""
     hollow = unread = None
-    for place in places:
-        value = None if given.isdisjoint(place.needs) else place.fetch(sent)
+    candidates = dict(pair for need in given if need in places for pair in places[need])
+    for _, place in sorted(candidates.items()) if len(candidates) > 1 else candidates.items():
+        value = place.fetch(sent)
         if value is None:
             continue
         read = place.read(value, sent)

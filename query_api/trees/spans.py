@@ -2,56 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
-from spanledger.query_api.search.traces import Extent, status_name, summaries
+from spanledger.query_api.search.traces import status_name
 from spanledger.query_api.times import format_time, milliseconds
+from spanledger.query_api.trees.fields import EVERYTHING
 from spanledger.query_api.trees.logs import Record, read_logs
+from spanledger.query_api.trees.summary import summary_of
 from spanledger.query_api.trees.tree import Node, Span, build_tree, tree_text, walk
-from spanledger.query_api.values import attributes_of, money, readable, typed_map
+from spanledger.query_api.values import merged, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 
 MOST_SPANS = 50_000
-_ATTEMPTS = 3
 
-# Links may name ids of any length, in raw bytes.
-SPANS_SQL = """
-SELECT
+# What every answer is made of, and the columns that only some fields are made of. Links may name ids of any
+# length, in raw bytes.
+_ALWAYS = """
     lower(hex(span_id)) AS id,
     if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent,
-    trace_state, flags, name, kind,
+    name, kind,
     toUnixTimestamp64Nano(start_time) AS start_ns,
     toUnixTimestamp64Nano(end_time) AS end_ns,
-    duration_ns, status_code, status_message, service, scope_name, scope_version,
-    attributes_string, attributes_int, attributes_double, attributes_bool, attributes_json,
-    content_string, content_json,
-    resource_attributes, resource_schema_url, resource_dropped_attributes_count,
-    scope_attributes, scope_schema_url, scope_dropped_attributes_count,
-    dropped_attributes_count, dropped_events_count, dropped_links_count, attributes_cut,
+    duration_ns, status_code, status_message, service, role,
+    request_model, response_model, conversation_id, user_id, experiment_id,
+    input_tokens, output_tokens, counted, cost_usd"""
+_COLUMNS = {
+    "call": """
+    dialect, operation, provider, provider_claimed, service_tier, response_id,
+    tool_name, agent_name, error_type, tags, finish_reasons, time_to_first_chunk_s,
+    cache_read_tokens, cache_write_tokens, reasoning_tokens,
+    input_audio_tokens, output_audio_tokens, usage, usage_flags, lower(hex(duplicate_of)) AS duplicate,
+    cost_input_usd, cost_output_usd, cost_source, cost_reason,
+    cost_reported_usd, cost_computed_usd, cost_origin, price_model, price_version""",
+    "content": "content_string, content_json",
+    "attributes": """
+    attributes_string, attributes_int, attributes_double, attributes_bool, attributes_json, attributes_cut""",
+    "resource": "resource_attributes, resource_schema_url, resource_dropped_attributes_count",
+    "scope": """
+    scope_name, scope_version, scope_attributes, scope_schema_url, scope_dropped_attributes_count""",
+    "events": """
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times,
     events.name AS event_names,
-    events.attributes AS event_attributes,
-    events.dropped_attributes_count AS event_dropped,
+    events.dropped_attributes_count AS event_dropped""",
+    "event attributes": "events.attributes AS event_attributes",
+    "links": """
     arrayMap(x -> lower(hex(x)), links.trace_id) AS link_trace_ids,
     arrayMap(x -> lower(hex(x)), links.span_id) AS link_span_ids,
     links.trace_state AS link_states,
     links.flags AS link_flags,
     links.attributes AS link_attributes,
-    links.dropped_attributes_count AS link_dropped,
-    dialect, role, operation, provider, provider_claimed, service_tier, request_model, response_model,
-    response_id, conversation_id, user_id,
-    tool_name, agent_name, experiment_id, error_type, tags, finish_reasons, time_to_first_chunk_s,
-    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens,
-    input_audio_tokens, output_audio_tokens, usage, usage_flags,
-    counted, lower(hex(duplicate_of)) AS duplicate,
-    cost_usd, cost_input_usd, cost_output_usd, cost_source, cost_reason,
-    cost_reported_usd, cost_computed_usd, cost_origin,
-    price_model, price_version
+    links.dropped_attributes_count AS link_dropped""",
+    "otlp": """
+    trace_state, flags, dropped_attributes_count, dropped_events_count, dropped_links_count""",
+}
+_FROM = """
 FROM spans FINAL
 WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)
 LIMIT {most:UInt32}
@@ -63,29 +72,14 @@ _TEXTS = (
     "dialect",
     "operation",
     "error_type",
-    "service",
     "provider",
     "provider_claimed",
     "service_tier",
     "request_model",
     "response_model",
     "response_id",
-    "conversation_id",
-    "user_id",
-    "experiment_id",
     "tool_name",
     "agent_name",
-)
-_AS_STORED = (
-    "tags",
-    "finish_reasons",
-    "time_to_first_chunk_s",
-    "trace_state",
-    "flags",
-    "dropped_attributes_count",
-    "dropped_events_count",
-    "dropped_links_count",
-    "attributes_cut",
 )
 _MESSAGES = ("input", "output", "system_instructions", "tool_definitions")
 _TOKENS = (
@@ -97,77 +91,161 @@ _TOKENS = (
 )
 
 
-def trace_json(client: Client, project: str, trace_id: str) -> bytes:
-    """The whole trace as the API answers it. NotFound, or TraceTooLarge beyond MOST_SPANS spans.
+def spans_sql(groups: frozenset[str] = EVERYTHING) -> str:
+    """The query for the spans of a trace with the columns that these groups of fields are made of."""
+    wanted = set(groups)
+    if "content" in groups:
+        # Messages may stand among all of these.
+        wanted |= {"attributes", "events", "event attributes"}
+    chosen = [_ALWAYS, *(columns for name, columns in _COLUMNS.items() if name in wanted)]
+    return f"SELECT {','.join(chosen)}{_FROM}"
 
-    While spans of the trace still arrive, the totals may come a moment after the tree: it is read again
-    then, a few times.
+
+SPANS_SQL = spans_sql()
+
+
+def trace_json(client: Client, project: str, trace_id: str, groups: frozenset[str] = EVERYTHING) -> bytes:
+    """The whole trace as the API answers it, with these groups of fields.
+
+    Raises NotFound; TraceTooLarge beyond MOST_SPANS spans.
     """
-    for _ in range(_ATTEMPTS):
-        spans = read_spans(client, project, trace_id)
-        if not spans:
-            raise NotFound(f"No trace {trace_id} is stored")
-        starts = [span.start_ns for span in spans]
-        trace = summaries(client, project, [Extent(trace_id, min(starts), max(starts))])[trace_id]
-        if trace.summary["span_count"] == len(spans):
-            break
+    names, columns = read_columns(client, project, trace_id, spans_sql(groups))
+    if not columns or not columns[0]:
+        raise NotFound(f"No trace {trace_id} is stored")
+    logs = read_logs(client, project, trace_id) if "content" in groups else {}
+    by_name = dict(zip(names, columns, strict=True))
+    summary = summary_of(trace_id, by_name)
+    spans = [
+        Span(start, span_id, parent or None, number)
+        for number, (start, span_id, parent) in enumerate(
+            zip(by_name["start_ns"], by_name["id"], by_name["parent"], strict=True)
+        )
+    ]
     roots = build_tree(spans)
-    _hand_down(roots)
-    return tree_text(trace.summary, roots)
+    _hand_down(roots, by_name)
+    typed_once = _Typed()
+    rows = list(zip(*columns, strict=True))
+
+    def fields_of(span: Span) -> dict[str, Any]:
+        # One at a time: a node is written before the next is made, so that few objects are alive.
+        row = dict(zip(names, rows[span.fields], strict=True))
+        return _fields(row, groups, logs.get(span.span_id, ()), typed_once)
+
+    return tree_text(summary, roots, fields_of)
 
 
-def _hand_down(roots: Sequence[Node]) -> None:
+def _hand_down(roots: Sequence[Node], by_name: Mapping[str, list[Any]]) -> None:
     """Who names no conversation or user has those of the span above: many libraries name them at the top."""
-    for _, node in walk(roots):
-        for child in node["children"]:
-            for name in ("conversation_id", "user_id"):
-                child[name] = child[name] or node[name]
+    for name in ("conversation_id", "user_id"):
+        column = by_name[name]
+        if not any(column):
+            continue
+        for _, node in walk(roots):
+            said = column[node["span"].fields] if node["span"] else ""
+            if said:
+                for child in node["children"]:
+                    column[child["span"].fields] = column[child["span"].fields] or said
 
 
-def read_spans(client: Client, project: str, trace_id: str) -> list[Span]:
-    """The spans of a trace, each once, in no order."""
+def read_columns(client: Client, project: str, trace_id: str, sql: str) -> tuple[list[str], list[list[Any]]]:
+    """The spans of a trace, each once, in no order: the columns' names, and the columns."""
     parameters = {"project": project, "trace_id": trace_id, "most": MOST_SPANS + 1}
-    result = client.query(SPANS_SQL, parameters=parameters)
-    if result.row_count > MOST_SPANS:
+    result = client.query(sql, parameters=parameters, column_oriented=True)
+    columns = [list(column) for column in result.result_columns]
+    if columns and len(columns[0]) > MOST_SPANS:
         raise TraceTooLarge(f"Trace {trace_id} has more than {MOST_SPANS:,} spans")
-    logs = read_logs(client, project, trace_id)
-    return [_span(row, logs.get(row["id"], ())) for row in result.named_results()]
+    return list(result.column_names), columns
 
 
-def _span(row: Mapping[str, Any], logs: Sequence[Record]) -> Span:
-    return Span(row["start_ns"], row["id"], row["parent"] or None, _fields(row, logs))
+class _Typed:
+    """Maps of JSON texts as objects; what many spans have in common, as their resource, is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+
+    def __call__(self, stored: Mapping[str, str]) -> dict[str, Any]:
+        key = tuple(stored.items())
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[key] = typed_map(stored)
+        return found
 
 
-def _fields(row: Mapping[str, Any], logs: Sequence[Record]) -> dict[str, Any]:
-    attributes = attributes_of(row)
-    kind, events = row["kind"], _events(row)
-    read = read_messages(attributes, events, logs)
-    return {
+_MOST_KNOWN = 1000
+
+
+def _fields(
+    row: Mapping[str, Any], groups: frozenset[str], logs: Sequence[Record], typed_once: _Typed
+) -> dict[str, Any]:
+    found: dict[str, Any] = {
         "span_id": row["id"],
         "parent_span_id": row["parent"] or None,
         "name": row["name"],
-        "kind": KINDS[kind] if 0 <= kind < len(KINDS) else KINDS[0],
-        "kind_number": kind,
+        "kind": KINDS[row["kind"]] if 0 <= row["kind"] < len(KINDS) else KINDS[0],
+        "kind_number": row["kind"],
         "role": row["role"],
+        "service": row["service"] or None,
         "status": status_name(row["status_code"]),
         "status_message": row["status_message"],
         "start_time": format_time(row["start_ns"]),
         "end_time": format_time(row["end_ns"]),
         "duration_ms": milliseconds(row["duration_ns"]),
+        "conversation_id": row["conversation_id"] or None,
+        "user_id": row["user_id"] or None,
+        "experiment_id": row["experiment_id"] or None,
+    }
+    with_content = "content" in groups
+    attributes = _attributes(row, with_content=with_content) if "attributes_string" in row else {}
+    events = _events(row) if "event_times" in row else []
+    read = read_messages(attributes, events, logs) if with_content else None
+    more: dict[str, Callable[[], dict[str, Any]]] = {
+        "call": lambda: _call(row, read),
+        "content": lambda: _messages(read) if read else {},
+        "attributes": lambda: {"attributes": attributes, "attributes_cut": row["attributes_cut"]},
+        "resource": lambda: {"resource": _resource(row, typed_once)},
+        "scope": lambda: {"scope": _scope(row, typed_once)},
+        "events": lambda: {"events": events},
+        "links": lambda: {"links": _links(row)},
+        "otlp": lambda: {name: row[name] for name in _AS_STORED},
+    }
+    for group, given in more.items():
+        if group in groups:
+            found |= given()
+    return found
+
+
+_AS_STORED = (
+    "trace_state",
+    "flags",
+    "dropped_attributes_count",
+    "dropped_events_count",
+    "dropped_links_count",
+)
+
+
+def _attributes(row: Mapping[str, Any], *, with_content: bool) -> dict[str, Any]:
+    strings, json_texts = row["attributes_string"], [row["attributes_json"]]
+    if with_content:
+        strings = {**strings, **row["content_string"]}
+        json_texts.append(row["content_json"])
+    return merged(
+        strings, row["attributes_int"], row["attributes_double"], row["attributes_bool"], *json_texts
+    )
+
+
+def _call(row: Mapping[str, Any], read: Conversation | None) -> dict[str, Any]:
+    return {
         **{name: row[name] or None for name in _TEXTS},
         "model": row["response_model"] or row["request_model"] or None,
+        "tags": row["tags"],
+        "finish_reasons": row["finish_reasons"] or (_finish_reasons(read) if read else []),
+        "time_to_first_chunk_s": row["time_to_first_chunk_s"],
         "usage": _usage(row),
         "counted": row["counted"],
         "duplicate_of": _duplicate_of(row["duplicate"]),
         "cost": _cost(row),
-        **_messages(read),
-        "attributes": attributes,
-        "resource": _resource(row),
-        "scope": _scope(row),
-        "events": events,
-        "links": _links(row),
-        **{name: row[name] for name in _AS_STORED},
-        "finish_reasons": row["finish_reasons"] or _finish_reasons(read),
     }
 
 
@@ -228,35 +306,33 @@ def _cost(row: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
-def _resource(row: Mapping[str, Any]) -> dict[str, Any]:
+def _resource(row: Mapping[str, Any], typed_once: Callable[[Mapping[str, str]], Any]) -> dict[str, Any]:
     return {
-        "attributes": typed_map(row["resource_attributes"]),
+        "attributes": typed_once(row["resource_attributes"]),
         "schema_url": row["resource_schema_url"],
         "dropped_attributes_count": row["resource_dropped_attributes_count"],
     }
 
 
-def _scope(row: Mapping[str, Any]) -> dict[str, Any]:
+def _scope(row: Mapping[str, Any], typed_once: Callable[[Mapping[str, str]], Any]) -> dict[str, Any]:
     return {
         "name": row["scope_name"],
         "version": row["scope_version"],
-        "attributes": typed_map(row["scope_attributes"]),
+        "attributes": typed_once(row["scope_attributes"]),
         "schema_url": row["scope_schema_url"],
         "dropped_attributes_count": row["scope_dropped_attributes_count"],
     }
 
 
 def _events(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    columns = (row["event_times"], row["event_names"], row["event_attributes"], row["event_dropped"])
-    return [
-        {
-            "time": format_time(time),
-            "name": name,
-            "attributes": typed_map(attributes),
-            "dropped_attributes_count": dropped,
-        }
-        for time, name, attributes, dropped in zip(*columns, strict=True)
+    columns = (row["event_times"], row["event_names"], row["event_dropped"])
+    found = [
+        {"time": format_time(time), "name": name, "dropped_attributes_count": dropped}
+        for time, name, dropped in zip(*columns, strict=True)
     ]
+    for event, attributes in zip(found, row.get("event_attributes", ()), strict=False):
+        event["attributes"] = typed_map(attributes)
+    return found
 
 
 def _links(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 * A span hangs below the span that its parent id names. Where several spans have that id (they differ in
   their start), it is the earliest of them.
-* A span whose parent is not stored is a root, marked `orphan`.
+* A span whose parent is not stored is marked `orphan`. It is a root; several that name the same parent stand
+  below one placeholder for it, which is a root and no span.
 * Of the spans of a cycle the earliest is a root, marked `cycle`; a span that is its own parent likewise.
-* Roots and children stand by start, then span id.
+* Roots and children stand by start, then span id; a placeholder stands where its first child would.
 
 Nothing here recurses: a trace may be deeper than any stack.
 """
@@ -16,24 +17,26 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import orjson
+
 Node = dict[str, Any]
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s{}\[\],:"]+')
 _OPENED: dict[str, Callable[[], Any]] = {"{": dict, "[": list}
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+_encode_slowly = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class Span(NamedTuple):
-    """A span as the tree sees it. `fields` becomes the node."""
+    """A span as the tree sees it. `fields` is what the caller knows of it."""
 
     start_ns: int
     span_id: str
     parent_id: str | None
-    fields: Mapping[str, Any]
+    fields: Any
 
 
 def build_tree(spans: Iterable[Span]) -> list[Node]:
-    """The roots of the trace. A node has the fields of its span, and the marks and `children` of the tree."""
+    """The roots of the trace: nodes with the `span` (None: a placeholder) and the marks of the tree."""
     ordered = sorted(spans, key=lambda span: (span.start_ns, span.span_id))
     earliest: dict[str, int] = {}
     for number, span in enumerate(ordered):
@@ -44,7 +47,25 @@ def build_tree(spans: Iterable[Span]) -> list[Node]:
     roots: list[Node] = []
     for node, parent in zip(nodes, parents, strict=True):
         (roots if parent is None else nodes[parent]["children"]).append(node)
-    return roots
+    return _grouped(roots)
+
+
+def _grouped(roots: list[Node]) -> list[Node]:
+    """Orphans that name the same parent, below one placeholder."""
+    siblings: dict[str, list[Node]] = {}
+    for root in roots:
+        if root["orphan"]:
+            siblings.setdefault(root["missing_parent_id"], []).append(root)
+    found: list[Node] = []
+    for root in roots:
+        group = siblings.get(root["missing_parent_id"], [root])
+        if len(group) == 1:
+            found.append(root)
+        elif root is group[0]:
+            found.append(
+                {"placeholder": True, "span_id": root["missing_parent_id"], "span": None, "children": group}
+            )
+    return found
 
 
 def _cut_cycles(parents: list[int | None]) -> set[int]:
@@ -69,7 +90,9 @@ def _cut_cycles(parents: list[int | None]) -> set[int]:
 def _node(span: Span, parent: int | None, *, cycle: bool) -> Node:
     orphan = span.parent_id is not None and parent is None and not cycle
     return {
-        **span.fields,
+        "placeholder": False,
+        "span_id": span.span_id,
+        "span": span,
         "orphan": orphan,
         "missing_parent_id": span.parent_id if orphan else None,
         "cycle": cycle,
@@ -78,29 +101,60 @@ def _node(span: Span, parent: int | None, *, cycle: bool) -> Node:
 
 
 def walk(roots: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Every node with its depth, parents before children, in the order of the tree."""
+    """Every node with its depth, parents before children, in the order of the tree; placeholders, too."""
     todo = [(0, root) for root in reversed(list(roots))]
     while todo:
         depth, node = todo.pop()
         yield depth, node
-        todo.extend((depth + 1, child) for child in reversed(node["children"]))
+        if node["children"]:
+            todo.extend((depth + 1, child) for child in reversed(node["children"]))
 
 
-def tree_text(summary: Mapping[str, Any], roots: Iterable[Node]) -> bytes:
-    """The answer as JSON: the summary's fields, then `roots`. Trees of any depth."""
-    head = _encode(summary)
-    out = [head[:-1], "," if len(head) > 2 else "", '"roots":[']
+def tree_text(
+    summary: Mapping[str, Any],
+    roots: Iterable[Node],
+    fields_of: Callable[[Span], Mapping[str, Any]] = lambda span: span.fields,
+) -> bytes:
+    """The answer as JSON: the summary's fields, then `roots`. Trees of any depth.
+
+    fields_of: what a span's node says besides the marks of the tree; asked once for each, in their order.
+    """
+    head = encode(summary)
+    out = [head[:-1], b"," if len(head) > 2 else b"", b'"roots":[']
     last = -1  # depth of the node before
     for depth, node in walk(roots):
         if depth <= last:
             # Close the node before, and those above it that this one is not part of.
-            out.append("]}" * (last - depth + 1) + ",")
-        fields = _encode({key: value for key, value in node.items() if key != "children"})
-        out.append(fields[:-1] + ',"children":[')
+            out.append(b"]}" * (last - depth + 1) + b",")
+        out.extend((_node_text(node, fields_of)[:-1], b',"children":['))
         last = depth
-    out.append("]}" * (last + 1))
-    out.append("]}")
-    return "".join(out).encode()
+    out.append(b"]}" * (last + 1))
+    out.append(b"]}")
+    return b"".join(out)
+
+
+def _node_text(node: Mapping[str, Any], fields_of: Callable[[Span], Mapping[str, Any]]) -> bytes:
+    span = node["span"]
+    if span is None:
+        return encode({"placeholder": True, "span_id": node["span_id"]})
+    return encode(
+        {
+            "placeholder": False,
+            **fields_of(span),
+            "orphan": node["orphan"],
+            "missing_parent_id": node["missing_parent_id"],
+            "cycle": node["cycle"],
+        }
+    )
+
+
+def encode(value: Any) -> bytes:
+    """A value as JSON in UTF-8, whatever JSON text it was read from."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Integers beyond 64 bits, halves of surrogate pairs, and more levels than it takes.
+        return _encode_slowly(value).encode()
 
 
 def read_tree(text: str | bytes) -> dict[str, Any]:

@@ -27,9 +27,15 @@ def shape(roots):
     out, last = [], -1
     for depth, node in walk(roots):
         out.append("(" if depth > last else ")" * (last - depth) + " ")
-        out.append(node["span_id"] + ("!" if node["orphan"] else "") + ("~" if node["cycle"] else ""))
+        marks = "?" if node["placeholder"] else "!" if node["orphan"] else "~" if node["cycle"] else ""
+        out.append(node["span_id"] + marks)
         last = depth
     return "".join(out)[1:] + ")" * last
+
+
+def stored(roots):
+    """The spans of a tree: what is no placeholder."""
+    return [node["span"] for _, node in walk(roots) if node["span"]]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,9 @@ def shape(roots):
         ([None, "a", "a", "b"], "a(b(d) c)"),
         ([None, None, "a"], "a(c) b"),
         (["x", "a"], "a!(b)"),
-        (["x", "x", None], "a! b! c"),
+        (["x", "x", None], "x?(a! b!) c"),
+        (["x", None, "x", "y"], "x?(a! c!) b d!"),
+        ([None, "y", "x", "y", "x", "b"], "a y?(b!(f) d!) x?(c! e!)"),
         (["a"], "a~"),
         (["a", "a"], "a~(b)"),
         (["b", "a"], "a~(b)"),
@@ -60,6 +68,25 @@ def test_a_missing_parent_is_named_and_only_orphans_name_one():
     assert (root["orphan"], root["missing_parent_id"], root["cycle"]) == (False, None, False)
 
 
+def test_siblings_under_a_missing_parent_stand_below_one_placeholder_that_is_no_span():
+    """A client can tell it: it has no field of a span but the id that is missing."""
+    answer = json.loads(tree_text({}, build_tree(spans_of(["x", None, "x"]))))
+    placeholder, root = answer["roots"]
+    first, second = placeholder.pop("children")
+    assert placeholder == {"placeholder": True, "span_id": "x"}
+    assert [(one["orphan"], one["missing_parent_id"], one["placeholder"]) for one in (first, second)] == [
+        (True, "x", False)
+    ] * 2
+    assert (root["span_id"], root["placeholder"]) == ("b", False)
+
+
+@pytest.mark.parametrize("value", [10**25, "\ud800", [0.1, 1e22], "é\u2028"])
+def test_whatever_json_text_may_hold_can_be_written(value):
+    spans = [Span(0, "a", None, {"span_id": "a", "value": value})]
+    [root] = json.loads(tree_text({}, build_tree(spans)))["roots"]
+    assert root["value"] == value
+
+
 def test_children_stand_by_start_then_id():
     found = build_tree(spans_of([None, "a", "a", "a"], starts=[0, 5, 5, 3]))
     assert shape(found) == "a(d b c)"
@@ -72,7 +99,7 @@ def test_a_child_may_start_before_its_parent():
 def test_of_spans_with_one_id_the_earliest_has_the_children():
     twice = [Span(1, "a", None, {"span_id": "a", "n": 1}), Span(2, "a", None, {"span_id": "a", "n": 2})]
     roots = build_tree([Span(3, "b", "a", {"span_id": "b"}), *reversed(twice)])
-    assert [(root["n"], len(root["children"])) for root in roots] == [(1, 1), (2, 0)]
+    assert [(root["span"].fields["n"], len(root["children"])) for root in roots] == [(1, 1), (2, 0)]
 
 
 def test_a_later_copy_that_names_itself_hangs_below_the_earliest():
@@ -84,7 +111,7 @@ def test_every_small_trace_has_one_tree_in_any_order_with_every_span_once():
     for parents in itertools.product((None, "a", "b", "c", "d", "x"), repeat=4):
         spans = spans_of(parents)
         expected = build_tree(spans)
-        assert sorted(node["span_id"] for _, node in walk(expected)) == ["a", "b", "c", "d"]
+        assert sorted(span.span_id for span in stored(expected)) == ["a", "b", "c", "d"]
         for order in ((1, 0, 3, 2), (3, 2, 1, 0), (2, 3, 0, 1)):
             assert build_tree([spans[n] for n in order]) == expected, parents
 
@@ -107,7 +134,7 @@ def test_random_traces_do_not_depend_on_the_order_of_arrival():
         chance.shuffle(spans)
         tree = build_tree(spans)
         assert tree_text({}, tree) == expected
-        assert sorted(node["n"] for _, node in walk(tree)) == sorted(span.fields["n"] for span in spans)
+        assert sorted(span.fields["n"] for span in stored(tree)) == sorted(span.fields["n"] for span in spans)
 
 
 def test_the_text_is_the_json_of_the_tree():
@@ -115,11 +142,9 @@ def test_the_text_is_the_json_of_the_tree():
     for _ in range(100):
         parents = [chance.choice([None, *"abcdefx"]) for _ in range(8)]
         tree = build_tree(spans_of(parents))
-        assert json.loads(tree_text({"trace_id": "1", "name": 'é"]}'}, tree)) == {
-            "trace_id": "1",
-            "name": 'é"]}',
-            "roots": tree,
-        }
+        answer = json.loads(tree_text({"trace_id": "1", "name": 'é"]}'}, tree))
+        assert (answer["trace_id"], answer["name"]) == ("1", 'é"]}')
+        assert shape(answer["roots"]) == shape(tree)
 
 
 def test_a_trace_without_spans_or_totals_is_still_json():
@@ -157,12 +182,12 @@ def test_10000_spans_below_one_are_built_in_a_moment():
     [root] = build_tree(spans)
     tree_text({}, [root])
     assert time.monotonic() - started < 5
-    assert [child["n"] for child in root["children"]] == list(range(1, 10_000))
+    assert [child["span"].fields["n"] for child in root["children"]] == list(range(1, 10_000))
 
 
 def test_a_cycle_of_5000_spans_is_cut_at_its_earliest():
     spans = chain(5_000)
     spans[0] = spans[0]._replace(parent_id=spans[-1].span_id)
     [root] = build_tree(reversed(spans))
-    assert (root["n"], root["cycle"]) == (0, True)
+    assert (root["span"].fields["n"], root["cycle"]) == (0, True)
     assert sum(1 for _ in walk([root])) == 5_000

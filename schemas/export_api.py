@@ -1,0 +1,14 @@
+"""What import answers."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from spanledger.schemas.api import Answer
+
+
+class ImportedRows(Answer):
+    """A file that was imported."""
+
+    table: str = Field(description="spans or logs.")
+    rows: int = Field(description="The rows of the file, all of which are stored now.")

@@ -1,0 +1,1 @@
+"""Files: what `spanledger export` writes and `spanledger import` reads."""

@@ -9,24 +9,29 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.concurrency import run_in_threadpool
 
 from spanledger.query_api.access.doors import Access, PlainHeaders
+from spanledger.query_api.access.parameters import ALLOWED_IN_KEY_PATHS, ALLOWED_OF_KEYS
+from spanledger.query_api.access.routes import access
 from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
 from spanledger.query_api.parameters import ALLOWED, ALLOWED_IN_PATH
 from spanledger.query_api.prices.books import Books
 from spanledger.query_api.prices.parameters import ALLOWED_IN_PRICE_PATHS, ALLOWED_OF_PRICES
 from spanledger.query_api.prices.routes import prices
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
-from spanledger.query_api.readers import Readers, Writer
+from spanledger.query_api.readers import KeyWriter, Readers, Writer
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.routes import trees
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices)
+_FIRST_READING_S = 5.0
+_ROOMS = (trees, search, prices, access)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -39,13 +44,16 @@ def create_app(
     *,
     queries: bool = True,
     ready: Callable[[], bool] = lambda: True,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
     The database need not be there when the application starts. It must not be forked after that.
     Without `queries` only health and metrics are answered, for a collector that runs alone.
     `ready`: whether the process wants work, which GET /readyz asks before it asks the database.
+    `keys`: who is let in, where a collector shares that; whoever made it starts and stops it.
     """
+    shared, keys = keys is not None, keys or Keys(settings, target)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +62,10 @@ def create_app(
         app.state.probe = Readers(target, size=1)
         app.state.books = Books(target)
         app.state.writer = Writer(target)
+        app.state.key_writer = KeyWriter(target)
+        if not shared:
+            keys.start()
+            await run_in_threadpool(keys.wait, _FIRST_READING_S)
         try:
             yield
         finally:
@@ -62,6 +74,9 @@ def create_app(
             app.state.probe.close()
             app.state.books.close()
             app.state.writer.close()
+            app.state.key_writer.close()
+            if not shared:
+                await run_in_threadpool(keys.stop)
 
     app = FastAPI(
         title="spanledger",
@@ -72,11 +87,11 @@ def create_app(
         redoc_url=None,
         responses=_PROBLEMS,
     )
-    app.state.project = settings.project
     app.state.cost_preference = settings.cost_preference
     app.state.prices_url = settings.prices_url
     app.state.embedded = target.embedded
     app.state.registry = registry
+    app.state.keys = keys
     app.state.ready = ready
     app.state.storage = StorageGauges(registry)
     app.include_router(service)
@@ -84,10 +99,14 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(
+        app,
+        ALLOWED_OF_KEYS | ALLOWED_OF_PRICES | ALLOWED,
+        ALLOWED_IN_KEY_PATHS | ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH,
+    )
     _document_problems(app)
     # The last one added stands outermost.
-    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Access, settings=settings, keys=keys, of=app)
     app.add_middleware(Failures)
     app.add_middleware(Measured, metrics=HttpMetrics(registry))
     app.add_middleware(PlainHeaders)

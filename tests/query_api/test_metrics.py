@@ -51,7 +51,7 @@ def test_who_is_refused_is_counted_under_no_route(make_api):
 
 
 def test_an_error_of_ours_is_counted_as_500(api, monkeypatch):
-    monkeypatch.setattr("spanledger.query_api.app.list_traces", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("spanledger.query_api.search.routes.list_traces", lambda *_, **__: 1 / 0)
     assert api.get("/api/v1/traces").status_code == 500
     assert samples(api, "spanledger_http_requests_total") == {("GET", "/api/v1/traces", "500"): 1}
 

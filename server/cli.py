@@ -9,6 +9,7 @@ import argparse
 import sys
 from importlib.metadata import version
 
+from spanledger.server.access.arguments import add_keys, add_projects
 from spanledger.server.prices.arguments import add_prices
 
 
@@ -60,6 +61,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     for reading in (traces, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
+    add_projects(commands.add_parser("projects", help="list and make projects"))
+    add_keys(commands.add_parser("keys", help="list, make and revoke keys"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

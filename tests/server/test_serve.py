@@ -35,7 +35,7 @@ def test_beyond_loopback_a_key_of_the_ledger_is_as_good_as_that_of_the_settings(
         async with _keys(own_target, Settings(api_listen="192.0.2.1:8000", **settings)):
             return True
 
-    with pytest.raises(Misconfigured, match="SPANLEDGER_API_LISTEN is .*, beyond loopback"):
+    with pytest.raises(Misconfigured, match="SPANLEDGER_API_LISTEN is 192"):
         asyncio.run(starts())
     assert asyncio.run(starts(api_key="the-key"))
     assert asyncio.run(starts(insecure=True))

@@ -79,7 +79,9 @@ class Keys:
     @property
     def open_to(self) -> Caller | None:
         """Who everybody is while there are no keys; None where a key is needed, or it cannot be told."""
-        return self._everything if not self._closed and self._is_known() else None
+        # Not for a time only: while the database is away there is nothing to be had here but metrics.
+        known = self._target is None or self._read_at is not None
+        return self._everything if known and not self._closed else None
 
     @property
     def has_root(self) -> bool:

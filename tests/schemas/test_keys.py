@@ -164,6 +164,15 @@ def test_keys_that_were_read_are_good_for_a_while_without_the_database(keys, cli
         keys.caller(shown(key))
 
 
+def test_a_ledger_that_was_open_stays_so_without_the_database(keys, monkeypatch):
+    """Whoever watches it wants its metrics just then."""
+    monkeypatch.setattr(module, "stored_keys", _away)
+    monkeypatch.setattr(module, "TRUSTED_S", 0)
+    with pytest.raises(Busy):
+        keys.read()
+    assert keys.open_to is not None
+
+
 def _away(_client):
     raise OSError("no route to the database")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -11,34 +10,38 @@ from spanledger.collector import answers
 from spanledger.collector.ingest import Ingest
 from spanledger.collector.metrics import Metrics
 from spanledger.collector.signals import SIGNALS, Signal
-from spanledger.schemas.access import needed_key, shows_key
 from spanledger.schemas.errors import Busy, Misconfigured, SpanledgerError
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 from spanledger.schemas.tls import Tls
 
-_Handler = Callable[[Any], Awaitable[Any]]
+_BY_METHOD = {f"/{signal.grpc_service}/Export": signal for signal in SIGNALS}
 
 
 class GrpcReceiver:
     """A gRPC server with every signal's service on settings.grpc_listen."""
 
     def __init__(
-        self, ingest: Ingest, settings: Settings, metrics: Metrics, *, tls: Tls | None = None
+        self,
+        ingest: Ingest,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        tls: Tls | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._ingest = ingest
         self._settings = settings
         self._metrics = metrics
         self._tls = tls
-        key = needed_key(settings)
         self._server = grpc.aio.server(
-            interceptors=[_KeyCheck(key, metrics)] if key else [],
             options=[
                 # Counted after decompression by grpc itself, which answers RESOURCE_EXHAUSTED.
                 ("grpc.max_receive_message_length", settings.max_request_bytes),
                 ("grpc.so_reuseport", 0),
             ],
         )
-        self._server.add_generic_rpc_handlers(tuple(map(self._handler, SIGNALS)))
+        self._server.add_generic_rpc_handlers((_Door(self, keys or Keys(settings)),))
 
     async def start(self) -> int:
         """Listen; return the port. Raises Misconfigured where the address cannot be had."""
@@ -58,13 +61,13 @@ class GrpcReceiver:
         """Take no new calls; give those under way `grace_s` seconds."""
         await self._server.stop(grace_s)
 
-    def _handler(self, signal: Signal) -> Any:
+    def export(self, signal: Signal, project: str) -> Any:
+        """What takes one call's request of a signal, for a project."""
+
         async def export(body: bytes, context: Any) -> bytes:
             try:
                 with self._metrics.answering("grpc") as answered:
-                    written = await self._ingest.write(
-                        body, project=self._settings.project, table=signal.table
-                    )
+                    written = await self._ingest.write(body, project=project, table=signal.table)
                     if written.rejected:
                         answered.outcome = "partial"
             except Exception as raised:  # noqa: BLE001  (grpc would tell the sender the text of any exception)
@@ -77,8 +80,18 @@ class GrpcReceiver:
             await context.abort(*refusal)
             return b""  # abort raises; this is for the reader
 
-        methods = {"Export": grpc.unary_unary_rpc_method_handler(export)}
-        return grpc.method_handlers_generic_handler(signal.grpc_service, methods)
+        return grpc.unary_unary_rpc_method_handler(export)
+
+    def refuse(self, error: SpanledgerError) -> Any:
+        """What answers one call with an error, whatever it asked for."""
+        outcome, refusal = error.grpc_code.lower(), _refusal(error)
+
+        async def refuse(_body: bytes, context: Any) -> bytes:
+            self._metrics.otlp_requests.labels("grpc", outcome).inc()
+            await context.abort(*refusal)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def _credentials(tls: Tls) -> Any:
@@ -103,20 +116,23 @@ def _retry_trailers(error: Busy) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-class _KeyCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ships no types
-    """Refuses every call without the key, before its body is read."""
+class _Door(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+    """Finds what answers a call, before its body is read. Refused is, by whichever method, who has no key
+    that may send.
+    """
 
-    def __init__(self, key: bytes, metrics: Metrics) -> None:
-        self._key = key
-        self._metrics = metrics
+    def __init__(self, receiver: GrpcReceiver, keys: Keys) -> None:
+        self._receiver = receiver
+        self._keys = keys
 
-    async def intercept_service(self, continuation: _Handler, handler_call_details: Any) -> Any:
-        metadata = handler_call_details.invocation_metadata
-        if shows_key([value.encode() for name, value in metadata if name == "authorization"], self._key):
-            return await continuation(handler_call_details)
-        return grpc.unary_unary_rpc_method_handler(self._refuse)
-
-    async def _refuse(self, _body: bytes, context: Any) -> bytes:
-        self._metrics.otlp_requests.labels("grpc", "unauthenticated").inc()
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a key is needed: authorization: Bearer KEY")
-        return b""
+    def service(self, handler_call_details: Any) -> Any:
+        shown: dict[str, list[bytes]] = {"authorization": [], "x-api-key": []}
+        for name, value in handler_call_details.invocation_metadata:
+            if name in shown:
+                shown[name].append(value.encode())
+        try:
+            project = self._keys.sender(*shown.values())
+        except SpanledgerError as error:
+            return self._receiver.refuse(error)
+        signal = _BY_METHOD.get(handler_call_details.method)
+        return None if signal is None else self._receiver.export(signal, project)

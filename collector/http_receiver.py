@@ -26,8 +26,16 @@ from spanledger.collector.ingest import Ingest, Written
 from spanledger.collector.json_apart import read_apart
 from spanledger.collector.metrics import Metrics
 from spanledger.collector.signals import SIGNALS, Signal
-from spanledger.schemas.access import CHALLENGE, NEEDS_KEY, OwnHosts, needed_key, shows_key
-from spanledger.schemas.errors import Busy, Misconfigured, NotFound, SpanledgerError, Unauthenticated
+from spanledger.schemas.access import CHALLENGE, OwnHosts
+from spanledger.schemas.errors import (
+    Busy,
+    Forbidden,
+    Misconfigured,
+    NotFound,
+    SpanledgerError,
+    Unauthenticated,
+)
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import MIB, Settings, split_listen
 from spanledger.schemas.tls import Tls
 
@@ -37,7 +45,7 @@ _Result = TypeVar("_Result")
 _PATHS = {signal.http_path: signal for signal in SIGNALS}
 _ENCODINGS = {b"": False, b"identity": False, b"gzip": True}
 # What browser SDKs send beside the headers that need no leave.
-_CORS_HEADERS = ("authorization", "content-encoding", "content-type")
+_CORS_HEADERS = ("authorization", "content-encoding", "content-type", "x-api-key")
 # Beyond this size one body at a time, in a process with so much memory, and so many times the body's size.
 _LARGE_JSON = 2 * MIB
 _JSON_MEMORY, _JSON_MEMORY_FACTOR = 512 * MIB, 16
@@ -49,12 +57,18 @@ class HttpReceiver:
     """An HTTP server with every signal's path on settings.otlp_http_listen."""
 
     def __init__(
-        self, ingest: Ingest, settings: Settings, metrics: Metrics, *, tls: Tls | None = None
+        self,
+        ingest: Ingest,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        tls: Tls | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self._settings = settings
         self._tls = tls
         self._state = ServerState()
-        self._app = OtlpHttp(ingest, settings, metrics, crowded=self._is_crowded)
+        self._app = OtlpHttp(ingest, settings, metrics, keys or Keys(settings), crowded=self._is_crowded)
         self._config = uvicorn.Config(
             _with_cors(self._app, settings.otlp_http_origins),
             interface="asgi3",
@@ -144,22 +158,23 @@ class _UnsupportedEncoding(_UnsupportedType):
     headers = ((b"accept-encoding", b"gzip"),)
 
 
-class _ForeignHost(_Refused):
-    http_status = 403
-    grpc_code = "PERMISSION_DENIED"
-
-
 class OtlpHttp:
     """The ASGI application. `crowded` says whether there are more connections than are served."""
 
     def __init__(
-        self, ingest: Ingest, settings: Settings, metrics: Metrics, *, crowded: Callable[[], bool]
+        self,
+        ingest: Ingest,
+        settings: Settings,
+        metrics: Metrics,
+        keys: Keys,
+        *,
+        crowded: Callable[[], bool],
     ) -> None:
         self._ingest = ingest
         self._metrics = metrics
         self._settings = settings
         self._crowded = crowded
-        self._key = needed_key(settings)
+        self._keys = keys
         self._own_hosts = OwnHosts(settings.otlp_http_listen)
         self._memory = _Memory(settings.otlp_http_body_bytes)
         self._decoders = ThreadPoolExecutor(
@@ -176,10 +191,11 @@ class OtlpHttp:
         more: list[tuple[bytes, bytes]] = []
         try:
             with self._metrics.answering("http") as answered:
-                signal = self._admit(scope, headers, media_type)
+                project = self._project(headers)
+                signal = self._signal(scope, headers, media_type)
                 if self._crowded():
                     await _refuse_politely(receive)
-                written = await self._export(signal, headers, media_type, receive)
+                written = await self._export(signal, project, headers, media_type, receive)
                 if written.rejected:
                     answered.outcome = "partial"
             status, answer = 200, answers.success(signal, written)
@@ -190,13 +206,17 @@ class OtlpHttp:
             status, answer, more = _refusal(answers.refusal(raised), headers)
         await _send(send, status, answer, PROTOBUF if media_type != JSON else JSON, more)
 
-    def _admit(self, scope: Scope, headers: _Headers, media_type: str | None) -> Signal:
+    def _project(self, headers: _Headers) -> str:
+        """The project that the sender's key is for; raises where it has none that may send."""
+        everybody = self._keys.open_to
+        if everybody is None:
+            return self._keys.sender(headers.get(b"authorization", ()), headers.get(b"x-api-key", ()))
+        if not self._settings.insecure and not all(map(self._own_hosts.has, headers.get(b"host", ()))):
+            raise Forbidden("this Host is not served here")
+        return everybody.project
+
+    def _signal(self, scope: Scope, headers: _Headers, media_type: str | None) -> Signal:
         """The signal that is sent; raises what is wrong with the request as far as its headers tell."""
-        if self._key is not None:
-            if not shows_key(headers.get(b"authorization", ()), self._key):
-                raise Unauthenticated(NEEDS_KEY)
-        elif not self._settings.insecure and not all(map(self._own_hosts.has, headers.get(b"host", ()))):
-            raise _ForeignHost("this Host is not served here")
         signal = _PATHS.get(scope["path"])
         if signal is None:
             raise NotFound(f"nothing is received here; there is {', '.join(_PATHS)}")
@@ -212,7 +232,7 @@ class OtlpHttp:
         return signal
 
     async def _export(
-        self, signal: Signal, headers: _Headers, media_type: str | None, receive: Receive
+        self, signal: Signal, project: str, headers: _Headers, media_type: str | None, receive: Receive
     ) -> Written:
         with self._memory.share() as hold:
             body = await self._read(receive, hold)
@@ -222,7 +242,7 @@ class OtlpHttp:
             if media_type == JSON:
                 body = await self._from_json(signal, body)
                 hold(len(body))
-            return await self._ingest.write(body, project=self._settings.project, table=signal.table)
+            return await self._ingest.write(body, project=project, table=signal.table)
 
     async def _read(self, receive: Receive, hold: Callable[[int], None]) -> bytes:
         pieces: list[bytes] = []

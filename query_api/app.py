@@ -9,15 +9,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.concurrency import run_in_threadpool
 
 from spanledger.query_api.access.doors import Access, PlainHeaders
+from spanledger.query_api.access.parameters import ALLOWED_IN_KEY_PATHS, ALLOWED_OF_KEYS
+from spanledger.query_api.access.routes import access
 from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
 from spanledger.query_api.parameters import ALLOWED, ALLOWED_IN_PATH
 from spanledger.query_api.prices.books import Books
 from spanledger.query_api.prices.parameters import ALLOWED_IN_PRICE_PATHS, ALLOWED_OF_PRICES
 from spanledger.query_api.prices.routes import prices
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
-from spanledger.query_api.readers import Readers, Writer
+from spanledger.query_api.readers import KeyWriter, Readers, Writer
 from spanledger.query_api.search.parameters import ALLOWED_IN_SEARCH
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
@@ -32,9 +35,11 @@ from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
 from spanledger.query_api.upkeep.export_routes import export
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices, stats, sessions, export)
+_FIRST_READING_S = 5.0
+_ROOMS = (trees, search, prices, stats, sessions, export, access)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -47,13 +52,16 @@ def create_app(
     *,
     queries: bool = True,
     ready: Callable[[], bool] = lambda: True,
+    keys: Keys | None = None,
 ) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
     The database need not be there when the application starts. It must not be forked after that.
     Without `queries` only health and metrics are answered, for a collector that runs alone.
     `ready`: whether the process wants work, which GET /readyz asks before it asks the database.
+    `keys`: who is let in, where a collector shares that; whoever made it starts and stops it.
     """
+    shared, keys = keys is not None, keys or Keys(settings, target)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,6 +70,10 @@ def create_app(
         app.state.probe = Readers(target, size=1)
         app.state.books = Books(target)
         app.state.writer = Writer(target)
+        app.state.key_writer = KeyWriter(target)
+        if not shared:
+            keys.start()
+            await run_in_threadpool(keys.wait, _FIRST_READING_S)
         try:
             yield
         finally:
@@ -70,6 +82,9 @@ def create_app(
             app.state.probe.close()
             app.state.books.close()
             app.state.writer.close()
+            app.state.key_writer.close()
+            if not shared:
+                await run_in_threadpool(keys.stop)
 
     app = FastAPI(
         title="spanledger",
@@ -80,11 +95,11 @@ def create_app(
         redoc_url=None,
         responses=_PROBLEMS,
     )
-    app.state.project = settings.project
     app.state.cost_preference = settings.cost_preference
     app.state.prices_url = settings.prices_url
     app.state.embedded = target.embedded
     app.state.registry = registry
+    app.state.keys = keys
     app.state.ready = ready
     app.state.storage = StorageGauges(registry)
     app.include_router(service)
@@ -97,15 +112,16 @@ def create_app(
         ALLOWED_OF_EXPORT
         | ALLOWED_OF_TREES
         | ALLOWED_OF_PRICES
+        | ALLOWED_OF_KEYS
         | ALLOWED_IN_SEARCH
         | ALLOWED_IN_STATS
         | ALLOWED_IN_SESSIONS
         | ALLOWED,
-        ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
+        ALLOWED_IN_KEY_PATHS | ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
     )
     _document_problems(app)
     # The last one added stands outermost.
-    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Access, settings=settings, keys=keys, of=app)
     app.add_middleware(Failures)
     app.add_middleware(Measured, metrics=HttpMetrics(registry))
     app.add_middleware(PlainHeaders)

@@ -20,7 +20,9 @@ NO_ROUTE = "none"
 def route_template(scope: Scope) -> str:
     """The path of the route that a request came to, as `/traces/{trace_id}`; `none` where it came to none."""
     templates: dict[Any, str] = scope["app"].state.templates if "endpoint" in scope else {}
-    return templates.get(scope.get("endpoint"), NO_ROUTE)
+    # A request that is refused at the door, for its method, comes to no endpoint.
+    refused: str = scope.get("route_template", NO_ROUTE)
+    return templates.get(scope.get("endpoint"), refused)
 
 
 def templates_of(routes: list[BaseRoute]) -> dict[Callable[..., Any] | None, str]:

@@ -86,10 +86,19 @@ def _field_error(
 def _taken(request: Request, part: str) -> list[str]:
     """The names that a route takes in a part of a request, the query or the body."""
     taken = request.scope["route"].dependant
-    models = [
-        item.field_info.annotation for item in (taken.query_params if part == "query" else taken.body_params)
-    ]
-    return [name for model in models if hasattr(model, "model_fields") for name in model.model_fields]
+    if part != "query":
+        return _names(taken.body_params)
+    of_others = (name for each in taken.dependencies for name in _names(each.query_params))
+    return [*_names(taken.query_params), *of_others]
+
+
+def _names(fields: Sequence[Any]) -> list[str]:
+    """The names of single parameters, and those in the models of several."""
+    names: list[str] = []
+    for field in fields:
+        model = field.field_info.annotation
+        names += model.model_fields if hasattr(model, "model_fields") else [field.alias]
+    return names
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -106,8 +115,13 @@ def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, SpanledgerError)  # noqa: S101 - as registered above
     if error.http_status == 500:
         raise error
-    headers = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, Busy) else None
-    return problem(request.url.path, error.http_status, error.title, str(error), headers=headers)
+    return error_problem(request.url.path, error)
+
+
+def error_problem(path: str, error: SpanledgerError, headers: Mapping[str, str] | None = None) -> Response:
+    """An error that has words for whoever asked, as a problem."""
+    more = {"Retry-After": str(math.ceil(error.retry_after_s))} if isinstance(error, Busy) else {}
+    return problem(path, error.http_status, error.title, str(error), headers={**(headers or {}), **more})
 
 
 class Failures:

@@ -183,5 +183,11 @@ class Writer(Readers):
             left.set()
 
 
+class KeyWriter(Writer):
+    """One of its own for projects and keys: a revocation does not wait until prices are worked out anew."""
+
+    _in_use = "Keys are being written by another request"
+
+
 class _End:
     """Behind the last item."""

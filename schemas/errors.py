@@ -33,6 +33,14 @@ class NotFound(SpanledgerError):
     title = "Not found"
 
 
+class Conflict(SpanledgerError):
+    """What was to be made is there already, or does not fit what is there."""
+
+    http_status = 409
+    grpc_code = "ALREADY_EXISTS"
+    title = "Conflict"
+
+
 class TooLarge(SpanledgerError):
     """What was sent is larger than a setting allows, and will be the next time."""
 
@@ -47,6 +55,14 @@ class Unauthenticated(SpanledgerError):
     http_status = 401
     grpc_code = "UNAUTHENTICATED"
     title = "Unauthenticated"
+
+
+class Forbidden(SpanledgerError):
+    """A right key that is not good for this; the text names the scope that is needed."""
+
+    http_status = 403
+    grpc_code = "PERMISSION_DENIED"
+    title = "Forbidden"
 
 
 class Busy(SpanledgerError):

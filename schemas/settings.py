@@ -103,8 +103,9 @@ class Settings(BaseSettings):
     )
     api_key: ApiKey | None = Field(
         None,
-        description="Key that every call but the health checks must carry as `Authorization: Bearer KEY`. "
-        "Needed to listen on anything but loopback.",
+        description="Root key: good for everything, in every project. Once it is set, or the ledger has keys "
+        "of its own, every call but the health checks must carry one as `Authorization: Bearer KEY`. One is "
+        "needed to listen on anything but loopback.",
     )
     insecure: bool = Field(False, description="Listen beyond loopback without a key (closed networks only).")
     tls_certificate: str | None = Field(
@@ -219,18 +220,6 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _closed_unless_opened(self) -> Self:
-        if self.api_key is None and not self.insecure:
-            for name in ("grpc_listen", "otlp_http_listen", "api_listen"):
-                host, _ = split_listen(getattr(self, name))
-                if not is_loopback(host):
-                    raise ValueError(
-                        f"SPANLEDGER_{name.upper()} is {getattr(self, name)}, beyond loopback: set "
-                        "SPANLEDGER_API_KEY, or SPANLEDGER_INSECURE=true where nobody else can connect"
-                    )
-        return self
-
-    @model_validator(mode="after")
     def _whole_tls(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             given, missing = ("CERTIFICATE", "KEY") if self.tls_key is None else ("KEY", "CERTIFICATE")
@@ -242,6 +231,21 @@ class Settings(BaseSettings):
                 "SPANLEDGER_TLS_CLIENT_CA is set: it needs SPANLEDGER_TLS_CERTIFICATE and SPANLEDGER_TLS_KEY"
             )
         return self
+
+    def open_door(self) -> str | None:
+        """What is wrong where no key is set, and the ledger has none of its own: the setting that lets other
+        machines in. None where only this one can connect, or the setting for closed networks is on.
+        """
+        if self.api_key is None and not self.insecure:
+            for name in ("grpc_listen", "otlp_http_listen", "api_listen"):
+                listen = getattr(self, name)
+                if not is_loopback(split_listen(listen)[0]):
+                    return (
+                        f"SPANLEDGER_{name.upper()} is {listen}, beyond loopback: set SPANLEDGER_API_KEY, or "
+                        "make a key (`spanledger keys create`), or set SPANLEDGER_INSECURE=true where nobody "
+                        "else can connect"
+                    )
+        return None
 
 
 # Read by the instrumentation, which may run in the same environment.

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 
 from spanledger.server.files.arguments import add_export, add_import
+from spanledger.server.access.arguments import add_keys, add_projects
 from spanledger.server.prices.arguments import add_prices
 from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users
@@ -74,6 +75,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
     add_export(commands.add_parser("export", help="write spans and log records into files"))
     add_import(commands.add_parser("import", help="store what `spanledger export` wrote"))
+    add_projects(commands.add_parser("projects", help="list and make projects"))
+    add_keys(commands.add_parser("keys", help="list, make and revoke keys"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

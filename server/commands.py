@@ -7,12 +7,16 @@ import asyncio
 import os
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from spanledger.schemas.errors import SpanledgerError
 from spanledger.schemas.settings import Settings, read_settings, split_listen
+
+if TYPE_CHECKING:
+    from spanledger.server.access.ledgers import Ledger
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +150,32 @@ def _import(chosen: argparse.Namespace) -> int:
     from spanledger.server.reading import Api
 
     return import_files(Api(_api_url(chosen), _api_key()), chosen)
+def _projects(chosen: argparse.Namespace) -> int:
+    from spanledger.server.access.actions import run_projects
+
+    return _in_ledger(chosen, run_projects)
+
+
+def _keys(chosen: argparse.Namespace) -> int:
+    from spanledger.server.access.actions import run_keys
+
+    return _in_ledger(chosen, run_keys)
+
+
+def _in_ledger(chosen: argparse.Namespace, work: Callable[[Ledger, argparse.Namespace], None]) -> int:
+    """Do it in the embedded database, where no server has it open; else through the API."""
+    from spanledger.schemas.database import held_by, parse_target
+    from spanledger.server.access.ledgers import Running, resting
+    from spanledger.server.reading import Api
+
+    settings = read_settings()
+    target = parse_target(settings.database)
+    if chosen.api or not target.embedded or held_by(target) is not None:
+        work(Running(Api(_api_url(chosen), _api_key())), chosen)
+    else:
+        with resting(target, settings.project, create=chosen.action == "create") as ledger:
+            work(ledger, chosen)
+    return 0
 
 
 def _api_url(chosen: argparse.Namespace) -> str:
@@ -182,5 +212,7 @@ _COMMANDS = {
     "prices": _prices,
     "export": _export,
     "import": _import,
+    "projects": _projects,
+    "keys": _keys,
     "stub-provider": _stub_provider,
 }

@@ -33,6 +33,7 @@ from spanledger.collector.store import Store
 from spanledger.query_api.app import create_app
 from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.errors import Misconfigured
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.prices import load_prices
 from spanledger.schemas.settings import Settings, split_listen
 from spanledger.schemas.tls import Tls, read_tls
@@ -107,15 +108,17 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    _refuse_open_door(settings, parse_target(settings.database))
     target = await asyncio.to_thread(prepare_database, settings)
     registry = registry_of_the_process()
     phase = _Phase(settings.shutdown_timeout_s)
     async with contextlib.AsyncExitStack() as parts:
+        keys = await parts.enter_async_context(_keys(target, settings))
         # What is entered last ends first: health and metrics are answered until the collector is done.
         queries = only != "collector"
-        await parts.enter_async_context(_http(target, settings, registry, phase, queries=queries))
+        await parts.enter_async_context(_http(target, settings, registry, phase, keys=keys, queries=queries))
         if only != "api":
-            await parts.enter_async_context(_collector(target, settings, registry, tls, phase))
+            await parts.enter_async_context(_collector(target, settings, registry, tls, phase, keys=keys))
         # Modules and tables stay to the end: looking through them for garbage took 1 % of all processor time.
         gc.collect()
         gc.freeze()
@@ -146,17 +149,44 @@ class _Phase:
         return max(0.1, self._end_at - time.monotonic())
 
 
+def _refuse_open_door(settings: Settings, target: Target, keys: Keys | None = None) -> None:
+    """Raise Misconfigured where other machines could connect and nobody needs a key, as far as is known."""
+    wrong = settings.open_door()
+    new = target.embedded and not Path(target.path).exists()
+    if wrong and (new if keys is None else keys.open_to is not None):
+        raise Misconfigured(wrong)
+
+
+@contextlib.asynccontextmanager
+async def _keys(target: Target, settings: Settings) -> AsyncIterator[Keys]:
+    """Who is let in, for all parts of this process. Raises Misconfigured where that would be everybody."""
+    keys = Keys(settings, target)
+    await asyncio.to_thread(keys.read)
+    _refuse_open_door(settings, target, keys)
+    keys.start()
+    try:
+        yield keys
+    finally:
+        await asyncio.to_thread(keys.stop)
+
+
 @contextlib.asynccontextmanager
 async def _collector(
-    target: Target, settings: Settings, registry: CollectorRegistry, tls: Tls | None, phase: _Phase
+    target: Target,
+    settings: Settings,
+    registry: CollectorRegistry,
+    tls: Tls | None,
+    phase: _Phase,
+    *,
+    keys: Keys,
 ) -> AsyncIterator[None]:
     metrics = Metrics(registry)
     duplicates = Duplicates(target, settings, metrics)
     stores = [Store(target, settings, duplicates.watch) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
     ingest = Ingest(batcher, settings, metrics)
-    over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls)
-    over_http = HttpReceiver(ingest, settings, metrics, tls=tls)
+    over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls, keys=keys)
+    over_http = HttpReceiver(ingest, settings, metrics, tls=tls, keys=keys)
     batcher.start()
     duplicates.start()
     try:
@@ -182,11 +212,17 @@ class _HttpServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _http(
-    target: Target, settings: Settings, registry: CollectorRegistry, phase: _Phase, *, queries: bool
+    target: Target,
+    settings: Settings,
+    registry: CollectorRegistry,
+    phase: _Phase,
+    *,
+    keys: Keys,
+    queries: bool,
 ) -> AsyncIterator[None]:
     listener = _bind(settings.api_listen)
     config = uvicorn.Config(
-        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready),
+        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready, keys=keys),
         log_config=None,
         access_log=False,
         server_header=False,

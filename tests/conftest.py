@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -30,6 +31,21 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     load_prices(client)
     client.close()
     return target
+
+
+@pytest.fixture(scope="session")
+def _target_with_keys(target: Target) -> Target:
+    own = replace(target, database=f"{target.database}_with_keys")
+    migrate(own)
+    return own
+
+
+@pytest.fixture
+def own_target(_target_with_keys: Target, writer: Client) -> Target:
+    """Another database of the engine, without keys: one that is made closes every door of its database."""
+    for table in ("projects", "api_keys"):
+        writer.command(f"TRUNCATE TABLE {_target_with_keys.database}.{table}")
+    return _target_with_keys
 
 
 @pytest.fixture(scope="session")

@@ -44,13 +44,20 @@ def _seconds(info: RetryInfo) -> float:
 class Sender:
     """A channel to one server."""
 
-    def __init__(self, port: int, *, key: str | None = None, gzip: bool = False) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        key: str | None = None,
+        gzip: bool = False,
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         # Channels of one process share a connection otherwise, and after a restart its back-off.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(
             f"127.0.0.1:{port}", options, grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression
         )
-        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        self._metadata = ((("authorization", f"Bearer {key}"),) if key else ()) + metadata
 
     def __enter__(self) -> Self:
         return self

@@ -1,19 +1,25 @@
 """Access: who may ask. Closed unless opened, for every route that exists or will exist.
 
-With a key, every request but the two health checks must carry it. Without one, only programs on this
-machine are meant to ask; a web page that they show must not (schemas/access.py), nor may it write.
+Once there is a key, every request but the two health checks must carry one that is good for the route.
+Without any, only programs on this machine are meant to ask; a web page that they show must not
+(schemas/access.py), nor may it write. All of it is decided before the body is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import unquote_plus
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from spanledger.query_api.problems import problem
-from spanledger.schemas.access import CHALLENGE, NEEDS_KEY, OwnHosts, needed_key, shows_key
-from spanledger.schemas.errors import Unauthenticated
+from spanledger.query_api.access.scopes import need
+from spanledger.query_api.access.table import RouteTable
+from spanledger.query_api.problems import error_problem, problem
+from spanledger.schemas.access import CHALLENGE, Caller, OwnHosts
+from spanledger.schemas.errors import Forbidden, SpanledgerError, Unauthenticated
+from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -21,33 +27,82 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Access:
-    """Lets through who has the key, or, without a key, who asks this machine by its own name."""
+    """Lets through who has a key that is good for the route, or, where there are no keys, who asks this
+    machine by its own name. A route finds the caller in `request.state`.
+    """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Keys, of: FastAPI) -> None:
         self._app = app
-        self._key = needed_key(settings)
+        self._keys = keys
+        self._table = RouteTable(of)
         self._any_host = settings.insecure
         self._own_hosts = OwnHosts(settings.api_listen)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif self._key is not None:
-            await self._with_key(self._key, scope, receive, send)
-        elif not self._any_host and not all(map(self._own_hosts.has, _header(scope, b"host"))):
-            await _refused(scope, 403, "Forbidden", "This Host is not served here")(scope, receive, send)
-        elif _from_elsewhere(scope):
-            detail = "Pages of other origins may not write here"
-            await _refused(scope, 403, "Forbidden", detail)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _with_key(self, key: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in OPEN_PATHS or shows_key(_header(scope, b"authorization"), key):
-            await self._app(scope, receive, send)
             return
-        headers = {"WWW-Authenticate": CHALLENGE}
-        await _refused(scope, 401, Unauthenticated.title, NEEDS_KEY, headers)(scope, receive, send)
+        try:
+            caller = self._admit(scope)
+            answer = None if caller is None else self._judge(scope, caller)
+        except SpanledgerError as error:
+            answer = _refused(scope, error)
+        await (answer or self._app)(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Caller | None:
+        """Who asks; None where that is all one. Raises where nobody may whom we do not know."""
+        everybody = self._keys.open_to
+        if everybody is None:
+            if scope["path"] in OPEN_PATHS:
+                return None
+            return self._keys.caller(_header(scope, b"authorization"), _header(scope, b"x-api-key"))
+        if not self._any_host and not all(map(self._own_hosts.has, _header(scope, b"host"))):
+            raise Forbidden("This Host is not served here")
+        if _from_elsewhere(scope):
+            raise Forbidden("Pages of other origins may not write here")
+        return everybody
+
+    def _judge(self, scope: Scope, caller: Caller) -> ASGIApp | None:
+        """None where the caller may have what is asked for; Forbidden where not, and the answer where there
+        is no such thing.
+        """
+        if scope["type"] != "http":
+            return WebSocketClose(code=1008)
+        path, method = scope["path"], scope["method"]
+        entry = self._table.find(method, path)
+        if entry is None:
+            return _nothing(scope, self._table)
+        if entry.needed is not None:
+            need(caller, entry.needed)
+        state = scope.setdefault("state", {})
+        state["caller"], state["asked_projects"] = caller, []
+        if entry.in_project:
+            scope["query_string"], state["asked_projects"] = _without_project(scope["query_string"])
+        return None
+
+
+def _nothing(scope: Scope, table: RouteTable) -> ASGIApp:
+    others = table.others(scope["path"])
+    if not others:
+        return problem(scope["path"], 404, "Not found", f"Nothing is at {scope['path']}")
+    scope["route_template"] = others[0].template
+    allowed = {"Allow": ", ".join(sorted({entry.method for entry in others}))}
+    detail = f"{scope['method']} is not allowed here"
+    return problem(scope["path"], 405, "Method not allowed", detail, headers=allowed)
+
+
+def _without_project(query: bytes) -> tuple[bytes, list[str]]:
+    """The query of a request without the parameter `project`, and that parameter's values."""
+    if b"project" not in query and b"%" not in query:
+        return query, []
+    kept, asked = [], []
+    for piece in query.split(b"&"):
+        name, _, value = piece.decode("latin-1").partition("=")
+        if unquote_plus(name) == "project":
+            asked.append(unquote_plus(value))
+        else:
+            kept.append(piece)
+    return b"&".join(kept), asked
 
 
 def _header(scope: Scope, name: bytes) -> list[bytes]:
@@ -63,12 +118,13 @@ def _from_elsewhere(scope: Scope) -> bool:
     return any(origin not in own for origin in origins)
 
 
-def _refused(
-    scope: Scope, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
-) -> ASGIApp:
+def _refused(scope: Scope, error: SpanledgerError) -> ASGIApp:
     if scope["type"] == "websocket":
         return WebSocketClose(code=1008)
-    return problem(scope["path"], status, title, detail, headers=headers)
+    challenge: Mapping[str, str] = (
+        {"WWW-Authenticate": CHALLENGE} if isinstance(error, Unauthenticated) else {}
+    )
+    return error_problem(scope["path"], error, challenge)
 
 
 class PlainHeaders:

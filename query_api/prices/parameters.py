@@ -92,9 +92,6 @@ class MatchParameters(_Parameters):
     model: Text = Field(min_length=1, description="The model that the call names.")
     tier: Text = Field("", description="batch, flex, priority ..., or key=value; several joined by +.")
     host: Text = Field("", description="The address that was called, where no provider is named.")
-    project: Text | None = Field(
-        None, description="For whose overrides to look; this server's where not given."
-    )
     at: Time | None = Field(None, description=f"When the call began: {TIME_FORM}; now where not given.")
 
 

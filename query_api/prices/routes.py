@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from spanledger.query_api.access.callers import Project
 from spanledger.query_api.parameters import TAKES_NONE, TraceId
 from spanledger.query_api.prices.books import Books
 from spanledger.query_api.prices.catalogue import Wanted, models_page, published_models
@@ -119,9 +120,10 @@ async def remove_one(
 
 
 @prices.get("/prices/match", summary="What a call would be priced by", response_model=PriceMatch)
-async def match(request: Request, parameters: Annotated[MatchParameters, Query()]) -> PriceMatch:
+async def match(
+    request: Request, project: Project, parameters: Annotated[MatchParameters, Query()]
+) -> PriceMatch:
     """The entry that such names mean, the rule and overrides by which, and every price that it may have."""
-    project = request.app.state.project if parameters.project is None else parameters.project
     key = Key(project, parameters.provider, parameters.model, parameters.tier, parameters.host)
     at_ns = time.time_ns() if parameters.at is None else parameters.at
     return await _books(request).with_book(lambda book, _: find_price(book, key, at_ns))
@@ -172,12 +174,13 @@ async def update(request: Request) -> PricesTaken:
 
 
 @prices.get("/prices/unpriced", summary="Models without a price", response_model=Unpriced)
-async def unpriced(request: Request, parameters: Annotated[UnpricedParameters, Query()]) -> Unpriced:
+async def unpriced(
+    request: Request, project: Project, parameters: Annotated[UnpricedParameters, Query()]
+) -> Unpriced:
     """What the calls of unknown cost name, by provider, model and reason, those with the most calls first."""
-    state = request.app.state
     return await _readers(request).run(
         lambda client: unpriced_models(
-            client, state.project, parameters.start or 0, parameters.until_ns(), limit=parameters.limit
+            client, project, parameters.start or 0, parameters.until_ns(), limit=parameters.limit
         )
     )
 
@@ -188,7 +191,7 @@ async def unpriced(request: Request, parameters: Annotated[UnpricedParameters, Q
     response_model=CostExplanation,
     dependencies=TAKES_NONE,
 )
-async def cost(request: Request, trace_id: TraceId, span_id: SpanId) -> CostExplanation:
+async def cost(request: Request, project: Project, trace_id: TraceId, span_id: SpanId) -> CostExplanation:
     """The stored cost, what today's prices say and why, what was reported, which of them counts, the usage as
     it was sent and as it was counted, and what repricings changed.
     """
@@ -196,7 +199,7 @@ async def cost(request: Request, trace_id: TraceId, span_id: SpanId) -> CostExpl
     state = request.app.state
     return await _books(request).with_book(
         lambda book, client: explain_cost(
-            book, client, span, project=state.project, preference=state.cost_preference
+            book, client, span, project=project, preference=state.cost_preference
         )
     )
 
@@ -213,12 +216,12 @@ async def cost(request: Request, trace_id: TraceId, span_id: SpanId) -> CostExpl
     },
     dependencies=TAKES_NONE,
 )
-async def reprice_calls(request: Request, asked: NewReprice) -> Response:
+async def reprice_calls(request: Request, project: Project, asked: NewReprice) -> Response:
     """By the lists and overrides of now. `dry_run` only tells what would change. Who hangs up ends it: what
     was changed until then stays, and the same request goes on. A failure under way is a last line with
     `error`.
     """
-    plan = _plan(asked, request.app.state.project)
+    plan = _plan(asked, project)
     preference = request.app.state.cost_preference
 
     def steps(client: Client) -> Iterator[Progress]:

@@ -67,6 +67,11 @@ def check_exposure(settings: Settings) -> list[Finding]:
 
 def _opened(settings: Settings, opened: list[str]) -> Iterator[Finding]:
     where = ", ".join(opened)
+    wrong = settings.open_door()
+    if wrong:
+        what, _, advice = wrong.partition(": ")
+        yield warning("exposure", what, f"a ledger without keys of its own does not start so: {advice}")
+        return
     if settings.insecure:
         advice = "set SPANLEDGER_API_KEY and drop SPANLEDGER_INSECURE"
         found = (

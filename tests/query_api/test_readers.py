@@ -39,7 +39,8 @@ def run(target, work, **options):
 
 def test_without_a_database_the_api_is_alive_not_ready_and_says_503(make_api):
     target = parse_target(f"clickhouse://someone:hidden@127.0.0.1:{unused_port()}/spanledger")
-    api = make_api(to=target)
+    api = make_api(to=target, api_key="the-root-key")
+    api.headers["Authorization"] = "Bearer the-root-key"
     assert api.get("/healthz").json() == {"status": "ok"}
     for path in ("/readyz", "/api/v1/traces", TRACE):
         answer = api.get(path)

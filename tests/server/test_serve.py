@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+from contextlib import closing
 
 import httpx
 import pytest
@@ -11,8 +13,12 @@ from certificates import make_certificates
 from otlp_requests import request, span
 from processes import running_ledger
 
+from spanledger.schemas.database import connect
+from spanledger.schemas.errors import Misconfigured
+from spanledger.schemas.key_table import create_key
+from spanledger.schemas.settings import Settings
 from spanledger.server.cli import main
-from spanledger.server.serve import _bind
+from spanledger.server.serve import _bind, _keys
 
 
 def test_whoever_was_told_that_the_api_is_ready_can_connect():
@@ -22,6 +28,20 @@ def test_whoever_was_told_that_the_api_is_ready_can_connect():
         socket.create_connection(listener.getsockname(), timeout=1).close()
     finally:
         listener.close()
+
+
+def test_beyond_loopback_a_key_of_the_ledger_is_as_good_as_that_of_the_settings(own_target):
+    async def starts(**settings):
+        async with _keys(own_target, Settings(api_listen="192.0.2.1:8000", **settings)):
+            return True
+
+    with pytest.raises(Misconfigured, match="SPANLEDGER_API_LISTEN is 192"):
+        asyncio.run(starts())
+    assert asyncio.run(starts(api_key="the-key"))
+    assert asyncio.run(starts(insecure=True))
+    with closing(connect(own_target)) as client:
+        create_key(client, "alpha", "a key", ["read"])
+    assert asyncio.run(starts())
 
 
 @pytest.fixture

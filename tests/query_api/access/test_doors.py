@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fastapi.routing import iter_route_contexts
 from prometheus_client import CollectorRegistry
+from routes import filled, routes_of
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
@@ -27,8 +27,7 @@ def locked(target):
 
 def paths(api: TestClient) -> set[str]:
     """The path of every route there is, documented or not, with something in place of its parameters."""
-    found = {context.path for context in iter_route_contexts(api.app.routes)}
-    return {path.replace("{trace_id}", "0" * 32) for path in found}
+    return {filled(template) for _, template in routes_of(api.app)}
 
 
 def test_the_walk_below_finds_the_routes(idle_api):
@@ -73,6 +72,13 @@ def test_with_the_key_every_route_is_open(locked, scheme):
         # 400 and 405: it was asked without its parameters, or by another method than its own.
         assert answer.status_code in {200, 400, 404, 405}, path
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_key_may_stand_in_a_header_of_its_own(locked):
+    assert locked.get("/api/v1/traces", headers={"X-API-KEY": KEY.encode()}).status_code == 200
+    for wrong in ("", "wrong", f"Bearer {KEY}"):
+        answer = locked.get("/api/v1/traces", headers={"X-API-KEY": wrong.encode()})
+        assert answer.status_code == 401, wrong
 
 
 def test_two_keys_are_no_key(locked):

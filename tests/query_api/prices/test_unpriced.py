@@ -70,7 +70,7 @@ def test_where_there_are_more_than_asked_for_that_is_said(api, ingest):
         ({"start": "yesterday"}, "an RFC 3339 time"),
         ({"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, "start must be before end"),
         ({"limit": 0}, "a whole number from 1"),
-        ({"project": "x"}, "no such parameter; allowed: start, end, limit"),
+        ({"tenant": "x"}, "no such parameter; allowed: start, end, limit, project"),
     ],
 )
 def test_a_wrong_parameter_is_named(idle_api, query, words):

@@ -82,6 +82,7 @@ def test_wrong_values_are_named_together_and_end_the_checks_of_settings():
             "anybody who reaches SPANLEDGER_API_LISTEN",
         ),
         ({"api_listen": "0.0.0.0:1", "api_key": SECRET}, "warning", "in plain text"),
+        ({"api_listen": "0.0.0.0:1"}, "warning", "is 0.0.0.0:1, beyond loopback → a ledger without keys"),
         ({"api_listen": "0.0.0.0:1", "api_key": "short"}, "warning", "shorter than 16 characters"),
         ({"api_key": SECRET}, "ok", "set"),
         ({"api_key": "short"}, "ok", "shorter than 16 characters"),

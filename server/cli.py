@@ -9,8 +9,8 @@ import argparse
 import sys
 from importlib.metadata import version
 
-from spanledger.server.files.arguments import add_export, add_import
 from spanledger.server.access.arguments import add_keys, add_projects
+from spanledger.server.files.arguments import add_export, add_import
 from spanledger.server.prices.arguments import add_prices
 from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users

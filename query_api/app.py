@@ -20,13 +20,16 @@ from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import Readers, Writer
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
+from spanledger.query_api.sql.parameters import ALLOWED_OF_SQL
+from spanledger.query_api.sql.routes import sql
+from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.routes import trees
 from spanledger.schemas.api import Problem
-from spanledger.schemas.database import Target
+from spanledger.schemas.database import Target, parse_target
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices)
+_ROOMS = (trees, search, prices, sql)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -54,6 +57,7 @@ def create_app(
         app.state.probe = Readers(target, size=1)
         app.state.books = Books(target)
         app.state.writer = Writer(target)
+        app.state.sql = Sql(target, parse_target(settings.sql_database) if settings.sql_database else None)
         try:
             yield
         finally:
@@ -62,6 +66,7 @@ def create_app(
             app.state.probe.close()
             app.state.books.close()
             app.state.writer.close()
+            app.state.sql.close()
 
     app = FastAPI(
         title="spanledger",
@@ -84,7 +89,7 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(app, ALLOWED_OF_PRICES | ALLOWED_OF_SQL | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

@@ -14,4 +14,6 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("GET", "/api/v1/status"): "admin",
     ("GET", "/api/v1/traces"): "read",
     ("GET", "/api/v1/traces/{trace_id}"): "read",
+    ("POST", "/api/v1/sql"): "read",
+    ("GET", "/api/v1/sql/schema"): "read",
 }

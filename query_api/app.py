@@ -20,7 +20,6 @@ from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import Readers, Writer
 from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
-from spanledger.query_api.sql.parameters import ALLOWED_OF_SQL
 from spanledger.query_api.sql.routes import sql
 from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
@@ -89,7 +88,7 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED_OF_SQL | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

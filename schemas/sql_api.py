@@ -23,22 +23,24 @@ class NewQuestion(BaseModel):
     )
     parameters: dict[str, Any] = Field(
         {},
-        description="Values for `{name:Type}` in the query: strings, numbers, booleans, null, and arrays of them.",
+        description="Values for `{name:Type}` in the query: strings, numbers, booleans, null, and arrays of "
+        "them.",
         examples=[{"model": "gpt-4o"}],
     )
     format: str = Field(
         "json",
         json_schema_extra={"enum": list(get_args(SqlFormat))},
-        description="json: `columns`, `rows` (objects) and `row_count`; json_arrays: the same, rows as arrays; "
-        "jsonl: an object a line; csv: with a line of names; arrow: an Arrow stream; parquet: a file. In JSON "
-        "integers of 64 bits and more and decimals are strings.",
+        description="json: `columns`, `rows` (objects) and `row_count`; json_arrays: the same, rows as "
+        "arrays; jsonl: an object a line; csv: with a line of names; arrow: an Arrow stream; parquet: a "
+        "file. In JSON integers of 64 bits and more and decimals are strings.",
     )
     limit: int | None = Field(
         None,
         description="At most so many rows, from 1 to 1000000. Without it a result of more rows is an error.",
     )
     start: str | None = Field(
-        None, description="Only spans that began, and logs that were written, at this time or later (RFC 3339)."
+        None,
+        description="Only spans that began, and logs that were written, at this time or later (RFC 3339).",
     )
     end: str | None = Field(None, description="Only those before this time (RFC 3339).")
 

@@ -1,4 +1,4 @@
-"""Queries of somebody who wants more than their project: rows of others, files, connections, other statements.
+"""Queries of somebody who wants more than their project: rows of others, files, connections, statements.
 
 `{db}` is the database of the tables, `{views}` that of the views.
 """
@@ -137,7 +137,8 @@ OUTWARD = [
     "SELECT CASE file('/etc/hostname') WHEN '' THEN 1 ELSE 2 END",
     "SELECT 1 IN (length(file('/etc/hostname')), 2)",
     "SELECT [file('/etc/hostname')], (file('/etc/hostname'), 1), file('/etc/hostname')::String",
-    "SELECT -length(file('/etc/hostname')), NOT file('/etc/hostname'), INTERVAL length(file('/etc/hostname')) DAY",
+    "SELECT -length(file('/etc/hostname')), NOT file('/etc/hostname')",
+    "SELECT INTERVAL length(file('/etc/hostname')) DAY",
     "WITH file('/etc/hostname') AS x SELECT x",
     "WITH x -> file(x) AS f SELECT f('/etc/hostname')",
     "SELECT (SELECT file('/etc/hostname'))",
@@ -299,12 +300,10 @@ OTHER_STATEMENTS = [
     "SELECT `open",
     "SELECT $x$ open",
     "SELECT 1\x00; SELECT 2",
-    "\u200bSELECT 1",
     "(" * 2000 + "SELECT 1" + ")" * 2000,
     "SELECT " + "(" * 5000 + "1" + ")" * 5000,
     "SELECT " + "-" * 3000 + "1",
     "SELECT " + "[" * 2000 + "]" * 2000,
-    "SELECT 1 " + "UNION ALL SELECT 1 " * 3000,
     "{",
     "\ud83d",
     "prql: from spans",
@@ -323,7 +322,10 @@ ORACLES = [
     "SELECT count() FROM events WHERE toUInt8(if(position(name, 'zqx') > 0, name, '1')) = 1",
     "SELECT count() FROM links WHERE toUInt8(if(position(span_name, 'zqx') > 0, span_name, '1')) = 1",
     "SELECT count() FROM logs WHERE toUInt8(if(position(body, 'zqx') > 0, body, '1')) = 1",
-    "SELECT count() FROM spans a JOIN spans b ON a.name = b.name AND intDiv(1, if(position(a.name, 'zqx') > 0, 0, 1)) = 1",
+    (
+        "SELECT count() FROM spans a JOIN spans b ON a.name = b.name "
+        "AND intDiv(1, if(position(a.name, 'zqx') > 0, 0, 1)) = 1"
+    ),
 ]
 
 REFUSED = PAST_THE_VIEWS + OTHER_TABLES + OUTWARD + TELLING + OTHER_STATEMENTS

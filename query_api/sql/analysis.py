@@ -1,9 +1,9 @@
 """Analysis: what a query means, by the engine's own word, before it runs.
 
-Nothing here reads SQL by itself. The engine's parser gives the one statement that a text is (`formatQuery`, which
-takes the text as a value); its syntax tree tells what is in it (`EXPLAIN AST`, which runs nothing); its
-analyser tells which tables the names mean (`EXPLAIN QUERY TREE`). Whatever is not known to be harmless is refused.
-What runs is the text that was looked at.
+Nothing here reads SQL by itself. The engine's parser gives the one statement that a text is (`formatQuery`,
+which takes the text as a value); its syntax tree tells what is in it (`EXPLAIN AST`, which runs nothing); its
+analyser tells which tables the names mean (`EXPLAIN QUERY TREE`). Whatever is not known to be harmless is
+refused. What runs is the text that was looked at.
 """
 
 from __future__ import annotations
@@ -25,27 +25,56 @@ _SYNTAX_ERROR = 62
 # What the syntax tree of a SELECT is made of. Not here: settings, and functions that a list of columns is put
 # through by name (APPLY), which the tree does not show.
 _NODES = frozenset(
-    """
-    ArrayJoin Asterisk ColumnsExceptTransformer ColumnsListMatcher ColumnsRegexpMatcher
-    ColumnsReplaceTransformer ColumnsReplaceTransformer::Replacement ColumnsTransformerList ExpressionList
-    Function Identifier InterpolateElement Literal OrderByElement QualifiedAsterisk
-    QualifiedColumnsListMatcher QualifiedColumnsRegexpMatcher SampleRatio SelectIntersectExceptQuery
-    SelectQuery SelectWithUnionQuery Subquery TableExpression TableIdentifier TableJoin TablesInSelectQuery
-    TablesInSelectQueryElement WindowDefinition WindowListElement WithElement
-    """.split()
+    [
+        "ArrayJoin",
+        "Asterisk",
+        "ColumnsExceptTransformer",
+        "ColumnsListMatcher",
+        "ColumnsRegexpMatcher",
+        "ColumnsReplaceTransformer",
+        "ColumnsReplaceTransformer::Replacement",
+        "ColumnsTransformerList",
+        "ExpressionList",
+        "Function",
+        "Identifier",
+        "InterpolateElement",
+        "Literal",
+        "OrderByElement",
+        "QualifiedAsterisk",
+        "QualifiedColumnsListMatcher",
+        "QualifiedColumnsRegexpMatcher",
+        "SampleRatio",
+        "SelectIntersectExceptQuery",
+        "SelectQuery",
+        "SelectWithUnionQuery",
+        "Subquery",
+        "TableExpression",
+        "TableIdentifier",
+        "TableJoin",
+        "TablesInSelectQuery",
+        "TablesInSelectQueryElement",
+        "WindowDefinition",
+        "WindowListElement",
+        "WithElement",
+    ]
 )
 _IN_WORDS = {
     "Set": "SETTINGS",
     "ColumnsApplyTransformer": "APPLY",
 }
-_NODE = re.compile(r"\s*(?P<kind>[\w:]+)(?: (?P<name>.*?))?(?: \(alias .*)?(?: \(children \d+\))?$", re.DOTALL)
+_NODE = re.compile(
+    r"\s*(?P<kind>[\w:]+)(?: (?P<name>.*?))?(?: \(alias .*)?(?: \(children \d+\))?$", re.DOTALL
+)
 _TABLE = re.compile(r"\s*TABLE id: .*\btable_name: (?P<name>\S+)")
 _TABLE_FUNCTION = re.compile(r"\s*TABLE_FUNCTION id: .*\btable_function_name: (?P<name>\w+)")
 _FUNCTION = re.compile(r"\s*FUNCTION id: .*?\bfunction_name: (?P<name>[^,\s]+)")
+# Columns that every table has beside its own.
+_OF_THE_ENGINE = frozenset({"_table", "_database"})
 # What a SELECT without FROM reads: one row.
 _NO_TABLE = "system.one"
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?", flags=re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:")
+_PLACEHOLDER = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*:([^{}]*)\}")
+_INTEGER = re.compile(r"(?:Nullable\(|Array\()*(?P<type>(?P<unsigned>U?)Int(?P<bits>8|16|32|64|128|256))\)*")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", flags=re.ASCII)
 
@@ -78,32 +107,52 @@ def one_statement(client: Client, query: str) -> str:
         raise BadData("The query has a character that SQL does not: NUL")
     if not query.strip():
         raise BadData(f"query: it is empty; allowed: {ONE_SELECT}")
-    return str(client.query("SELECT formatQuery({query:String})", parameters={"query": query}).result_rows[0][0])
+    return str(
+        client.query("SELECT formatQuery({query:String})", parameters={"query": query}).result_rows[0][0]
+    )
 
 
 def bound(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as the client takes them; BadData names those that the query has no place for."""
-    places = set(_PLACEHOLDER.findall(text))
-    for name in parameters:
+    places = dict(_PLACEHOLDER.findall(text))
+    for name, value in parameters.items():
         if not _NAME.fullmatch(name):
             raise BadData(f"parameters: {name[:100]!r} is no name; allowed: letters, digits and _")
         if name not in places:
             there = ", ".join(sorted(places)) or "none"
-            raise BadData(
-                f"parameters: the query has no {{{name}:Type}}; it has: {there}"
-            )
+            raise BadData(f"parameters: the query has no {{{name}:Type}}; it has: {there}")
+        _check_integers(name, places[name], value)
     return dict(parameters)
+
+
+def _check_integers(name: str, kind: str, value: Any) -> None:
+    """Refuse an integer that its type does not hold: the engine would take what is left of it."""
+    found = _INTEGER.fullmatch(kind.strip())
+    if found is None:
+        return
+    bits = int(found["bits"])
+    least, most = (0, (1 << bits) - 1) if found["unsigned"] else (-(1 << bits - 1), (1 << bits - 1) - 1)
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list):
+            todo.extend(one)
+        elif isinstance(one, str) and re.fullmatch(r"[+-]?[0-9]{1,100}", one):
+            todo.append(int(one))
+        elif isinstance(one, int) and not least <= one <= most:
+            raise BadData(f"parameters: {name} is {one}; {found['type']} holds {least} to {most}")
 
 
 def _check_syntax(client: Client, text: str, parameters: Mapping[str, Any]) -> None:
     # In brackets: what may stand behind a whole statement only (INTO OUTFILE, FORMAT) cannot stand there.
     try:
-        tree = _lines(client, f"EXPLAIN AST SELECT * FROM (\n{text}\n)", parameters)
+        tree = _lines(client, f"EXPLAIN AST SELECT * FROM (\n{text}\n)", parameters)  # noqa: S608
     except ClickHouseError as error:
         if getattr(error, "code", None) != _SYNTAX_ERROR:
             raise
         raise BadData(
-            f"query: allowed is {ONE_SELECT}, without INTO OUTFILE, FORMAT (the request says `format`) and the like"
+            f"query: allowed is {ONE_SELECT}, without INTO OUTFILE, FORMAT (the request says `format`) and "
+            "the like"
         ) from None
     nodes = [_node(line) for line in tree]
     for place, node in enumerate(nodes):
@@ -113,6 +162,8 @@ def _check_syntax(client: Client, text: str, parameters: Mapping[str, Any]) -> N
             _check_function(node.name)
             if _IN.fullmatch(node.name):
                 _check_table(_searched(nodes, place))
+        elif node.kind == "Identifier" and node.name.rpartition(".")[2] in _OF_THE_ENGINE:
+            raise BadData(f"query: {node.name} is no column of a view")
         elif node.kind == "TableIdentifier":
             _check_table(node)
 

@@ -83,8 +83,8 @@ def settings_for(project: str, tables: Mapping[str, str], bounds: Bounds) -> dic
         "limit": bounds.limit or 0,
         # A row's identity has its day in it.
         "do_not_merge_across_partitions_select_final": 1,
-        # A condition of the caller is asked of rows that passed the project's, and of no others: what it raises
-        # could tell of them.
+        # A condition of the caller is asked of rows that passed the project's, and of no others: what it
+        # raises could tell of them.
         "query_plan_merge_filters": 0,
         "optimize_move_to_prewhere": 0,
         "short_circuit_function_evaluation": "force_enable",

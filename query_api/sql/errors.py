@@ -1,7 +1,7 @@
 """Errors: what the engine says of a query, in words for whoever sent it.
 
-Its message names what is wrong and where, and is kept; what it tells of the installation (paths, versions, names
-of databases, how the views are made) is not.
+Its message names what is wrong and where, and is kept; what it tells of the installation (paths, versions,
+names of databases, how the views are made) is not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 _LONGEST = 600  # characters
 
 _CODE = re.compile(r"\bCode: (\d+)\.")
-_HEAD = re.compile(r"^.*?DB::Exception:\s*", flags=re.DOTALL)
+_HEAD = re.compile(r"^.*?(?:Code: \d+\. DB::Exception:\s*)+", flags=re.DOTALL)
 _NAME_OF_ERROR = re.compile(r"\s*\([A-Z][A-Z0-9_]+\)")
 _VERSION = re.compile(r"\s*\(version [^)]*\)")
 # Behind these words it shows the query as the analyser rewrote it, or where in the engine it was.
@@ -56,6 +56,15 @@ class LimitReached(SpanledgerError):
 def told(error: Exception, views: str, bounds: Bounds) -> SpanledgerError:
     """The error of ours that an error of the database is. `views`: the database of the views."""
     code = getattr(error, "code", None) or _code(str(error))
+    if code is None or code in _DATABASE:
+        return Busy("The database does not answer")
+    if code == _NOT_GRANTED:
+        return BadData("query: it needs what the database grants nobody here")
+    return _limit(code, bounds) or BadData(f"query: {plain(str(error), views)}")
+
+
+def _limit(code: int, bounds: Bounds) -> LimitReached | None:
+    """The limit that an error of the database tells of; None where it tells of something else."""
     if code in _TIME:
         return LimitReached(
             f"The query takes longer than {MOST_SECONDS} s: give it a shorter time (`start`, `end`, or a "
@@ -63,8 +72,8 @@ def told(error: Exception, views: str, bounds: Bounds) -> SpanledgerError:
         )
     if code in _MEMORY:
         return LimitReached(
-            f"The query needs more than {MOST_MEMORY_BYTES // MIB} MiB of memory: give it a shorter time, fewer "
-            "columns, or fewer groups"
+            f"The query needs more than {MOST_MEMORY_BYTES // MIB} MiB of memory: give it a shorter time, "
+            "fewer columns, or fewer groups"
         )
     if code in _RESULT:
         most = MOST_WHOLE_BYTES if bounds.whole else MOST_RESULT_BYTES
@@ -73,12 +82,8 @@ def told(error: Exception, views: str, bounds: Bounds) -> SpanledgerError:
             "(json, jsonl and csv may be the largest)"
         )
     if code in _OTHER_LIMITS:
-        return LimitReached(f"The query is beyond a limit: {plain(str(error), views)}")
-    if code == _NOT_GRANTED:
-        return BadData("query: it needs what the database grants nobody here")
-    if code is None or code in _DATABASE:
-        return Busy("The database does not answer")
-    return BadData(f"query: {plain(str(error), views)}")
+        return LimitReached("The query is beyond a limit of the database: ask for less at once")
+    return None
 
 
 def plain(message: str, views: str) -> str:

@@ -20,7 +20,9 @@ from spanledger.schemas.sql_api import NewQuestion, SqlResult, SqlSchema, SqlVie
 
 sql = APIRouter(tags=["sql"])
 
-_OTHERS = {kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values() if kind != "application/json"}
+_OTHERS: dict[str, Any] = {
+    kind.partition(";")[0]: {} for kind in MEDIA_TYPES.values() if kind != "application/json"
+}
 
 
 @sql.post(
@@ -95,7 +97,9 @@ def _question(project: str, asked: NewQuestion) -> Question:
         raise BadData("query: it has half of a character (a lone surrogate)")
     for name, value in asked.parameters.items():
         if not _is_value(value):
-            raise BadData(f"parameters: {name[:100]!r} is no value that can be sent; allowed: {PARAMETER_FORM}")
+            raise BadData(
+                f"parameters: {name[:100]!r} is no value that can be sent; allowed: {PARAMETER_FORM}"
+            )
     return Question(project, asked.query, asked.parameters, form, since, until, asked.limit)
 
 
@@ -111,10 +115,10 @@ def _time(name: str, text: str | None) -> int | None:
 def _is_value(value: Any, depth: int = 0) -> bool:
     if isinstance(value, list):
         return depth < 8 and all(_is_value(item, depth + 1) for item in value)
-    return _is_text(value) if isinstance(value, str) else value is None or isinstance(value, bool | int | float)
+    return (
+        _is_text(value) if isinstance(value, str) else value is None or isinstance(value, bool | int | float)
+    )
 
 
 def _is_text(text: str) -> bool:
     return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-

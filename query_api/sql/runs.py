@@ -1,8 +1,8 @@
 """Runs: questions in SQL, a few at a time, each with a client and an answer of its own.
 
-An answer is complete before its first byte leaves: so an error is an error and never half an answer, and who reads
-slowly keeps no connection to the database. It waits in a temporary file, of which only the first mebibyte may be
-memory.
+An answer is complete before its first byte leaves: so an error is an error and never half an answer, and who
+reads slowly keeps no connection to the database. It waits in a temporary file, of which only the first
+mebibyte may be memory.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Answer:
 
 
 class Sql:
-    """Answers questions on one database, `AT_ONCE` at a time; the others wait, and then are told to come again.
+    """Answers questions on one database, `AT_ONCE` at a time; the others wait, or come again.
 
     `restricted`: the same database by a user who may do less; without one, by the same user.
     """
@@ -111,9 +111,7 @@ class Sql:
 
     async def answer(self, question: Question) -> Answer:
         """BadData where the query is wrong or not allowed, LimitReached where it needs too much."""
-        return await self._readers.run(
-            lambda reader: self._answer(reader, question), deadline_s=_DEADLINE_S
-        )
+        return await self._readers.run(lambda reader: self._answer(reader, question), deadline_s=_DEADLINE_S)
 
     def close(self) -> None:
         self._readers.close()
@@ -141,11 +139,7 @@ class Sql:
         kept = self._waiting.place()
         file = tempfile.SpooledTemporaryFile(max_size=MIB, dir=self._folder())  # noqa: SIM115
         try:
-            size = 0
             for piece in _written(client, query, question.format):
-                size += len(piece)
-                if size > _MOST_TEXT_BYTES:
-                    raise LimitReached(f"The answer is longer than {_MOST_TEXT_BYTES // MIB} MiB: say `limit`")
                 kept.add(len(piece))
                 file.write(piece)
             file.seek(0)
@@ -153,7 +147,7 @@ class Sql:
             file.close()
             kept.end()
             raise
-        return Answer(file, size, MEDIA_TYPES[question.format], kept.end)
+        return Answer(file, kept.bytes, MEDIA_TYPES[question.format], kept.end)
 
     def _folder(self) -> str | None:
         """Beside the database, where there is room for it; /tmp may be memory."""
@@ -175,7 +169,9 @@ class Sql:
                     client.close()
             except (SpanledgerError, ClickHouseError, OSError) as error:
                 _log.warning("the views of SQL could not be made: %.500s", error)
-                raise Busy("The views of SQL are not there and could not be made: the log says why") from error
+                raise Busy(
+                    "The views of SQL are not there and could not be made: the log says why"
+                ) from error
             self._made = True
 
 
@@ -197,22 +193,29 @@ class _Waiting:
 
 
 class _Place:
+    """What one answer takes of it."""
+
     def __init__(self, waiting: _Waiting) -> None:
         self._waiting = waiting
-        self._bytes = 0
+        self.bytes = 0
 
     def add(self, size: int) -> None:
+        if self.bytes + size > _MOST_TEXT_BYTES:
+            raise LimitReached(f"The answer is longer than {_MOST_TEXT_BYTES // MIB} MiB: say `limit`")
         self._waiting.change(size)
-        self._bytes += size
+        self.bytes += size
 
     def end(self) -> None:
-        self._waiting.change(-self._bytes)
-        self._bytes = 0
+        self._waiting.change(-self.bytes)
+        self.bytes = 0
 
 
 def _written(client: Client, query: Checked, form: SqlFormat) -> Iterator[bytes]:
     """The answer in a format, in pieces."""
-    stream = client.raw_stream(query.text, parameters=query.parameters or None, fmt=_ENGINE_FORMATS[form])
+    # Of the two kinds of stream there are only asynchronous clients give the other.
+    stream: Any = client.raw_stream(
+        query.text, parameters=query.parameters or None, fmt=_ENGINE_FORMATS[form]
+    )
     try:
         pieces = iter(lambda: stream.read(_PIECE), b"")
         if form in ("json", "json_arrays"):

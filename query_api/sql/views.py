@@ -238,7 +238,10 @@ _SPANS = View(
         *_IDS,
         _text("name"),
         _text("kind", "unspecified, internal, server, client, producer or consumer."),
-        _text("role", "LLM, EMBEDDING, TOOL, AGENT, WORKFLOW, RETRIEVER, RERANK, GUARDRAIL, EVAL, FETCH or OTHER."),
+        _text(
+            "role",
+            "LLM, EMBEDDING, TOOL, AGENT, WORKFLOW, RETRIEVER, RERANK, GUARDRAIL, EVAL, FETCH or OTHER.",
+        ),
         *_STATE,
         *_TIMES,
         *_SENDER,
@@ -285,8 +288,8 @@ _LLM_CALLS = View(
     f"{{database}}.spans FINAL WHERE {_MINE} AND counted",
 )
 
-# As the list of traces sums them up (search/traces.py). Whether a parent is stored is asked of those traces only
-# in which every span names one.
+# As the list of traces sums them up (search/traces.py). Whether a parent is stored is asked of those traces
+# only in which every span names one.
 _ROOT = """argMin(
     tuple(lower(hex(span_id)), toString(name), toString(service), status_code),
     tuple(multiIf(
@@ -327,18 +330,22 @@ _TRACE_SUMS = f"""(
     FROM {{database}}.spans FINAL
     WHERE {_MINE}
     GROUP BY trace_id
-)"""
+)"""  # noqa: S608
 
 _TRACES = View(
     "traces",
-    "A row a trace, with the numbers of the list of traces. To ask for a time give the request `start` and `end`: "
-    "a condition on start_time has to sum up every trace first.",
+    "A row a trace, with the numbers of the list of traces. To ask for a time give the request `start` and "
+    "`end`: a condition on start_time has to sum up every trace first.",
     (
         _text("trace_id", "32 hex digits in lower case.", "id"),
         _text("root_span_id", "The span at the top.", "root.1"),
         _text("name", "Name of the span at the top.", "root.2"),
         _text("service", "service.name of the span at the top.", "root.3"),
-        _text("status", "Status of the span at the top: ok, error or unset.", "transform(root.4, [1, 2], ['ok', 'error'], 'unset')"),
+        _text(
+            "status",
+            "Status of the span at the top: ok, error or unset.",
+            "transform(root.4, [1, 2], ['ok', 'error'], 'unset')",
+        ),
         Column("start_time", _TIME, "first", "Start of the earliest span."),
         Column("end_time", _TIME, "last", "End of the span that ended last."),
         Column(
@@ -352,7 +359,9 @@ _TRACES = View(
         Column("llm_call_count", "UInt64", "calls", "LLM calls that count."),
         Column("input_tokens", "Nullable(UInt128)", "tokens_in", "Sum over the calls that count."),
         Column("output_tokens", "Nullable(UInt128)", "tokens_out", "Sum over the calls that count."),
-        Column("cost_usd", _USD, "cost", "Sum over the calls whose cost is known, US dollars. NULL: none is."),
+        Column(
+            "cost_usd", _USD, "cost", "Sum over the calls whose cost is known, US dollars. NULL: none is."
+        ),
         Column("unpriced_call_count", "UInt64", "unpriced", "Calls that cost_usd leaves out."),
         Column("models", "Array(String)", "models_there", "Models that answered, or were asked."),
         Column("services", "Array(String)", "services_there", "Services with a span in it."),
@@ -371,6 +380,15 @@ _OF_SPAN = (
     _text("service"),
 )
 
+
+def _each(*lists: str, called: str) -> str:
+    """Spans, each once for every entry of lists of equal length; its values are the tuple `called`."""
+    zipped = ", ".join(f"`{name}`" for name in lists)
+    return (
+        f"(SELECT *, arrayJoin(arrayZip({zipped})) AS {called} FROM {{database}}.spans FINAL WHERE {_MINE})"  # noqa: S608
+    )
+
+
 _EVENTS = View(
     "events",
     "What happened during spans: a row an event.",
@@ -379,10 +397,14 @@ _EVENTS = View(
         Column("time", _TIME, "event.1", "When it happened."),
         _text("name", "The event's name.", "toString(event.2)"),
         Column("attributes", _TEXTS, _plain("event.3"), "Its attributes, as text."),
-        Column("span_start_time", _TIME, "start_time", "When the span began. A condition on it makes a query fast."),
+        Column(
+            "span_start_time",
+            _TIME,
+            "start_time",
+            "When the span began. A condition on it makes a query fast.",
+        ),
     ),
-    "(SELECT *, arrayJoin(arrayZip(`events.time`, `events.name`, `events.attributes`)) AS event "
-    f"FROM {{database}}.spans FINAL WHERE {_MINE})",
+    _each("events.time", "events.name", "events.attributes", called="event"),
 )
 
 _LINKS = View(
@@ -393,10 +415,14 @@ _LINKS = View(
         _text("linked_trace_id", "The trace that is referred to.", _hex("link.1")),
         _text("linked_span_id", "The span that is referred to.", _hex("link.2")),
         Column("attributes", _TEXTS, _plain("link.3"), "Attributes of the link, as text."),
-        Column("span_start_time", _TIME, "start_time", "When the span began. A condition on it makes a query fast."),
+        Column(
+            "span_start_time",
+            _TIME,
+            "start_time",
+            "When the span began. A condition on it makes a query fast.",
+        ),
     ),
-    "(SELECT *, arrayJoin(arrayZip(`links.trace_id`, `links.span_id`, `links.attributes`)) AS link "
-    f"FROM {{database}}.spans FINAL WHERE {_MINE})",
+    _each("links.trace_id", "links.span_id", "links.attributes", called="link"),
 )
 
 _LOGS = View(
@@ -405,8 +431,16 @@ _LOGS = View(
     (
         Column("time", _TIME, "time", "When it happened. A condition on it makes a query fast."),
         Column("observed_time", _TIME, "observed_time", "When it was observed; 1970: not said."),
-        _text("trace_id", "The trace, 32 hex digits; empty: of none.", "if(trace_id = toFixedString('', 16), '', lower(hex(trace_id)))"),
-        _text("span_id", "The span, 16 hex digits; empty: of none.", "if(span_id = toFixedString('', 8), '', lower(hex(span_id)))"),
+        _text(
+            "trace_id",
+            "The trace, 32 hex digits; empty: of none.",
+            "if(trace_id = toFixedString('', 16), '', lower(hex(trace_id)))",
+        ),
+        _text(
+            "span_id",
+            "The span, 16 hex digits; empty: of none.",
+            "if(span_id = toFixedString('', 8), '', lower(hex(span_id)))",
+        ),
         Column(
             "severity_number",
             "Int32",
@@ -415,7 +449,11 @@ _LOGS = View(
         ),
         _text("severity_text", "The severity in the sender's words.", "severity_text"),
         _text("event_name", "What kind of event it is; empty: not said.", "event_name"),
-        _text("body", "What it says; what is no string is JSON text.", "if(startsWith(body, '\"'), JSONExtractString(body), body)"),
+        _text(
+            "body",
+            "What it says; what is no string is JSON text.",
+            "if(startsWith(body, '\"'), JSONExtractString(body), body)",
+        ),
         _text("service"),
         _text("scope_name", "The instrumentation that made it.", "scope_name"),
         *_MAPS,
@@ -433,7 +471,7 @@ def _otel_traces() -> View:
     source = f"({body.removesuffix('FROM spans FINAL')}FROM {{database}}.spans FINAL WHERE {_MINE})"
     return View(
         "otel_traces",
-        "Every span, once, under the names of the table of the OpenTelemetry Collector's ClickHouse exporter.",
+        "Every span, once, under the names of the OpenTelemetry Collector's ClickHouse exporter.",
         tuple(Column(name, kind, f"`{name}`", comment) for name, kind, comment in _OTEL),
         source,
     )

@@ -17,7 +17,7 @@ def document(idle_api):
 
 def test_every_operation_says_what_it_is_and_what_an_error_is(document):
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 19
+    assert len(operations) == 21
     for operation in operations:
         assert operation["summary"]
         assert set(operation["responses"]) == {"200", "default"}

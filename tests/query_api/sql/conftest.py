@@ -1,7 +1,8 @@
-"""Two projects with spans and logs: what the other one has is full of a word that nobody else may ever see."""
+"""Two projects with spans and logs; what the other one has is full of a word that nobody else may see."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -77,7 +78,8 @@ def ask(sql_api: TestClient) -> Callable[..., Any]:
     """Ask; give the answer."""
 
     def asked(query: str, **more: Any) -> Any:
-        return sql_api.post("/api/v1/sql", json={"query": query, **more})
+        body = json.dumps({"query": query, **more})
+        return sql_api.post("/api/v1/sql", content=body, headers={"Content-Type": "application/json"})
 
     return asked
 

@@ -9,10 +9,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from sql_attacks import ORACLES, OTHER_TABLES, OUTWARD, PAST_THE_VIEWS, REFUSED
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sql_attacks import ORACLES, OTHER_TABLES, OUTWARD, PAST_THE_VIEWS, REFUSED
 
 from spanledger.query_api.sql.analysis import checked
 from spanledger.query_api.sql.clients import Bounds, connect_for_sql
@@ -21,7 +21,8 @@ from spanledger.query_api.sql.views import VIEWS, database_of_views
 from spanledger.schemas.errors import BadData
 
 INTERNAL = re.compile(
-    r"_sql\b|spanledger\.|additional_table|log_comment|\bv\d+\b|26\.9|/tmp/|/root|site-packages|Stack trace|DB::|"
+    r"_sql\b|spanledger\.|additional_table|log_comment|\bv\d+\b|26\.9|/tmp/|/root|site-packages|"
+    r"Stack trace|DB::|"
     r"system\.(?!tables|parts|processes|query_log|settings|columns|databases|users|one)|File \"|chdb"
 )
 
@@ -41,10 +42,12 @@ def test_what_is_not_one_select_over_the_views_is_refused_and_tells_nothing(ask,
     answer = ask(query, parameters={"n": "system.tables"} if "{n:" in query else {})
     assert answer.status_code == 400, answer.text[:300]
     told = answer.json()
-    assert told["title"] == "Bad request" and told["detail"]
+    assert told["title"] == "Bad request"
+    assert told["detail"]
     assert not tells(answer.text, stored)
     # What was sent may be told back; nothing else of the installation.
-    found = {each for each in INTERNAL.findall(told["detail"]) if each not in query}
+    plain = query.replace("`", "").replace('"', "")
+    found = {each for each in INTERNAL.findall(told["detail"]) if each not in plain}
     assert not found, told["detail"]
 
 
@@ -54,7 +57,10 @@ def test_after_all_attacks_the_tables_are_as_they_were(rows, ask, target, stored
     for attack in REFUSED[-30:]:
         ask(written(attack, target))
     assert writer.query("SELECT count(), groupBitXor(cityHash64(*)) FROM spans").result_rows == before
-    assert writer.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows == tables
+    assert (
+        writer.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+        == tables
+    )
     assert not Path("/tmp/zqx-outfile").exists()
     assert [row["name"] for row in rows("SELECT name FROM spans ORDER BY start_time")] == [
         "answer mine",
@@ -137,7 +143,7 @@ def test_a_client_can_neither_write_nor_change_its_settings(sql_client, target):
         "SELECT * FROM url('http://127.0.0.1:9/x', 'CSV', 'x String')",
         "SELECT * FROM file('/etc/hostname')",
     ):
-        with pytest.raises(ClickHouseError, match="READONLY|readonly"):
+        with pytest.raises(ClickHouseError, match=r"READONLY|readonly"):
             sql_client.command(statement)
 
 
@@ -166,7 +172,9 @@ def test_attacks_open_no_file_and_no_connection(sql_api, target, stored, tmp_pat
         port = listener.getsockname()[1]
         for attack in OUTWARD + OTHER_TABLES:
             query = written(attack, target).replace("/etc/hostname", str(secret))
-            query = query.replace("127.0.0.1:9", f"127.0.0.1:{port}").replace("169.254.169.254", f"127.0.0.1:{port}")
+            query = query.replace("127.0.0.1:9", f"127.0.0.1:{port}").replace(
+                "169.254.169.254", f"127.0.0.1:{port}"
+            )
             answer = sql_api.post("/api/v1/sql", json={"query": query})
             assert answer.status_code == 400
             assert "zqx-secret" not in answer.text
@@ -189,11 +197,29 @@ def test_a_question_opens_no_connection_from_python(ask, stored, monkeypatch):
 
 
 def test_functions_that_read_what_is_no_argument_are_not_allowed():
-    for name in (
-        "file dictGet dictHas joinGet getSetting version hostName currentUser sleep throwIf globalVariable "
-        "hasColumnInTable formatQuery filesystemAvailable chdb formatRow serverTimezone aiGenerate __getScalar"
-    ).split():
-        assert not is_allowed(name) and not is_allowed(name.upper()), name
+    for name in [
+        "file",
+        "dictGet",
+        "dictHas",
+        "joinGet",
+        "getSetting",
+        "version",
+        "hostName",
+        "currentUser",
+        "sleep",
+        "throwIf",
+        "globalVariable",
+        "hasColumnInTable",
+        "formatQuery",
+        "filesystemAvailable",
+        "chdb",
+        "formatRow",
+        "serverTimezone",
+        "aiGenerate",
+        "__getScalar",
+    ]:
+        assert not is_allowed(name), name
+        assert not is_allowed(name.upper()), name
 
 
 def test_every_allowed_function_is_one_of_the_engine(reader):
@@ -202,9 +228,11 @@ def test_every_allowed_function_is_one_of_the_engine(reader):
 
     there = {row[0].lower() for row in reader.query("SELECT name FROM system.functions").result_rows}
     parts_of_the_language = {"lambda", "exists", "grouping", "untuple"}
-    assert functions._ORDINARY | functions._AGGREGATE <= there | parts_of_the_language
-    table_functions = {row[0].lower() for row in reader.query("SELECT name FROM system.table_functions").result_rows}
-    assert TABLE_FUNCTIONS <= table_functions
+    assert there | parts_of_the_language >= functions._ORDINARY | functions._AGGREGATE
+    table_functions = {
+        row[0].lower() for row in reader.query("SELECT name FROM system.table_functions").result_rows
+    }
+    assert table_functions >= TABLE_FUNCTIONS
     both = (functions._ORDINARY | functions._AGGREGATE) & table_functions - TABLE_FUNCTIONS
     # Functions whose names table functions have, too: the analysis refuses those as tables.
     assert both == {"format"}, both
@@ -264,8 +292,50 @@ def test_no_nesting_shows_another_project(ask, target, stored, read, shells):
 @given(
     pieces=st.lists(
         st.sampled_from(
-            "SELECT FROM spans WHERE UNION ALL ( ) * , 1 'x' ; -- /* */ {x:String} IN system.one AS WITH JOIN ON "
-            "FORMAT SETTINGS INTO OUTFILE `a` \" ' \\ file ('/etc/hostname') spanledger . spans [ ] -> $$ # @@x".split()
+            [
+                "SELECT",
+                "FROM",
+                "spans",
+                "WHERE",
+                "UNION",
+                "ALL",
+                "(",
+                ")",
+                "*",
+                ",",
+                "1",
+                "'x'",
+                ";",
+                "--",
+                "/*",
+                "*/",
+                "{x:String}",
+                "IN",
+                "system.one",
+                "AS",
+                "WITH",
+                "JOIN",
+                "ON",
+                "FORMAT",
+                "SETTINGS",
+                "INTO",
+                "OUTFILE",
+                "`a`",
+                '"',
+                "'",
+                "\\",
+                "file",
+                "('/etc/hostname')",
+                "spanledger",
+                ".",
+                "spans",
+                "[",
+                "]",
+                "->",
+                "$$",
+                "#",
+                "@@x",
+            ]
         ),
         max_size=14,
     )

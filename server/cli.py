@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 
 from spanledger.server.prices.arguments import add_prices
+from spanledger.server.sql.arguments import add_sql
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     for reading in (traces, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
+    add_sql(commands.add_parser("sql", help="ask the ledger in SQL: a table, a file or a chart"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

@@ -107,6 +107,13 @@ def _prices(chosen: argparse.Namespace) -> int:
     return run(Api(_api_url(chosen), _api_key()), chosen)
 
 
+def _sql(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.sql.actions import run
+
+    return run(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
@@ -135,5 +142,6 @@ _COMMANDS = {
     "traces": _traces,
     "tree": _tree,
     "prices": _prices,
+    "sql": _sql,
     "stub-provider": _stub_provider,
 }

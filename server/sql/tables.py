@@ -22,7 +22,7 @@ _LONGEST = 60  # characters of a cell that stands beside others
 _LONGEST_ALONE = 400
 # Beneath this many cells a column tells nothing; a table of more columns is shown row by row.
 _NARROW = 10
-_NUMBER = re.compile(r"(?:Nullable\(|LowCardinality\()*(?:U?Int|Float|BFloat|Decimal)\d*")
+_NUMBER = re.compile(r"(?:Nullable\(|LowCardinality\()*(?:U?Int\d+|B?Float\d+|Decimal)\b")
 
 
 def is_number(kind: str) -> bool:

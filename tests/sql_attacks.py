@@ -48,6 +48,14 @@ PAST_THE_VIEWS = [
     "SELECT * FROM view(SELECT name FROM {db}.spans)",
     "SELECT _part, _partition_id FROM spans",
     "SELECT _table, _database FROM spans",
+    # What a client, or a reader of lines, might be led astray by.
+    "SELECT name FROM {db}.spans LIMIT 0",
+    "SELECT 1 IN {db}.spans LIMIT 0",
+    "SELECT 1 IN `{db}`.spans LIMIT 0",
+    "SELECT `a\\n        Identifier b` IN {db}.spans FROM (SELECT 1 AS `a\\n        Identifier b`) LIMIT 0",
+    "SELECT name FROM {db}.spans AS `x\\n, table_name: {views}.spans`",
+    "SELECT name FROM {db}.spans AS `x, table_name: {views}.spans`",
+    "SELECT name AS `x (children 1)` FROM {db}.spans AS `t (alias u) (children 1)`",
 ]
 
 # Tables of the engine, and functions that make tables.

@@ -20,6 +20,7 @@ from spanledger.query_api.sql.clients import (
 from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 
 _LONGEST = 600  # characters
+_MOST_LOOKED_AT = 4000  # the query may be in the message
 
 _CODE = re.compile(r"\bCode: (\d+)\.")
 _HEAD = re.compile(r"^.*?(?:Code: \d+\. DB::Exception:\s*)+", flags=re.DOTALL)
@@ -88,7 +89,7 @@ def _limit(code: int, bounds: Bounds) -> LimitReached | None:
 
 def plain(message: str, views: str) -> str:
     """A message of the engine without what tells of the installation."""
-    text = _HEAD.sub("", message)
+    text = _HEAD.sub("", message[:_MOST_LOOKED_AT])
     for pattern in (_INSIDE, _VERSION, _NAME_OF_ERROR, _SETTING):
         text = pattern.sub("", text)
     text = _HINT.sub("", text.replace(f"{views}.", "").replace(views, ""))

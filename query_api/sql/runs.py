@@ -13,6 +13,7 @@ import json
 import logging
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -76,22 +77,22 @@ class Question(NamedTuple):
 
 
 class Answer:
-    """A complete answer, read once: `size` bytes, then it is gone."""
+    """A complete answer, read once: `size` bytes, then it is gone. So it is when nobody has it any more."""
 
     def __init__(self, file: Any, size: int, media_type: str, ended: Callable[[], None]) -> None:
         self.size = size
         self.media_type = media_type
         self._file = file
-        self._ended = ended
+        self.close = weakref.finalize(self, _end, file, ended)
 
     def pieces(self) -> Iterator[bytes]:
         while piece := self._file.read(_PIECE):
             yield piece
 
-    def close(self) -> None:
-        if not self._file.closed:
-            self._file.close()
-            self._ended()
+
+def _end(file: Any, ended: Callable[[], None]) -> None:
+    file.close()
+    ended()
 
 
 class Sql:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -144,6 +146,7 @@ def test_parameters_that_do_not_fit_are_named(ask, query, parameters, words):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
+        ("SELECT nme FROM spans LIMIT 0", "`nme`"),
         ("SELECT 1 FROM spans WHER x = 1", "Syntax error: failed at position 26"),
         ("SELECT nme FROM spans", "Unknown expression identifier `nme`. Maybe you meant: ['name']"),
         ("SELECT name FROM spons", "'spons'. Maybe you meant spans?"),
@@ -256,6 +259,18 @@ def test_answers_that_nobody_reads_are_bounded(ask, monkeypatch):
     assert answer.headers["retry-after"] == "5"
     monkeypatch.undo()
     assert ask("SELECT repeat('x', 5000) AS x").status_code == 200
+
+
+def test_an_answer_that_nobody_waits_for_leaves_no_room_taken():
+    """As when the one who asked was told to come again before it was complete."""
+    waiting = runs._Waiting()
+    place = waiting.place()
+    place.add(5)
+    answer = runs.Answer(tempfile.TemporaryFile(), 5, "text/csv", place.end)  # noqa: SIM115
+    assert waiting._bytes == 5
+    del answer
+    gc.collect()
+    assert waiting._bytes == 0
 
 
 def test_an_answer_that_was_read_leaves_no_room_taken(sql_api, ask):

@@ -68,6 +68,15 @@ def test_errors_and_limits_on_a_server(api):
 
 
 @pytest.mark.slow
+def test_a_long_query_with_long_values_reaches_a_server(api):
+    """Longer than an address may be."""
+    text = "x" * 90_000
+    told = asked(api, f"SELECT length('{text}') AS a, length({{y:String}}) AS b", parameters={"y": text})
+    assert told.status_code == 200, told.text[:300]
+    assert told.json()["rows"] == [{"a": "90000", "b": "90000"}]
+
+
+@pytest.mark.slow
 def test_attacks_on_a_server_are_refused(api):
     for attack in [*PAST_THE_VIEWS, *OUTWARD, *OTHER_STATEMENTS]:
         query = attack.replace("{db}", "spanledger").replace("{views}", "spanledger_sql")

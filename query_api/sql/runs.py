@@ -31,7 +31,7 @@ from spanledger.schemas.errors import Busy, SpanledgerError
 from spanledger.schemas.sql_api import SqlFormat
 
 AT_ONCE = 2
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 # To look at it, to describe it, and to run it.
 _DEADLINE_S = 3 * MOST_SECONDS
 _CONNECT_S, _ANSWER_S = 3.0, MOST_SECONDS + 10.0

@@ -56,7 +56,7 @@ def create_app(
         app.state.probe = Readers(target, size=1)
         app.state.books = Books(target)
         app.state.writer = Writer(target)
-        app.state.sql = Sql(target, parse_target(settings.sql_database) if settings.sql_database else None)
+        app.state.sql = sql_of_projects
         try:
             yield
         finally:
@@ -67,6 +67,7 @@ def create_app(
             app.state.writer.close()
             app.state.sql.close()
 
+    sql_of_projects = Sql(target, parse_target(settings.sql_database) if settings.sql_database else None)
     app = FastAPI(
         title="spanledger",
         summary="Traces, span trees and what they cost.",

@@ -27,7 +27,7 @@ from spanledger.query_api.sql.clients import MIB, MOST_SECONDS, Bounds, connect_
 from spanledger.query_api.sql.errors import LimitReached, told
 from spanledger.query_api.sql.views import database_of_views, make_views
 from spanledger.schemas.database import Target, connect
-from spanledger.schemas.errors import Busy, SpanledgerError
+from spanledger.schemas.errors import Busy, Misconfigured, SpanledgerError
 from spanledger.schemas.sql_api import SqlFormat
 
 AT_ONCE = 2
@@ -98,10 +98,18 @@ def _end(file: Any, ended: Callable[[], None]) -> None:
 class Sql:
     """Answers questions on one database, `AT_ONCE` at a time; the others wait, or come again.
 
-    `restricted`: the same database by a user who may do less; without one, by the same user.
+    `restricted`: the same database by a user who may do less; without one, by the same user. Raises
+    Misconfigured where it is another one.
     """
 
     def __init__(self, target: Target, restricted: Target | None = None) -> None:
+        if restricted is not None and (
+            target.embedded or restricted.embedded or target.database != restricted.database
+        ):
+            raise Misconfigured(
+                "SPANLEDGER_SQL_DATABASE must be the database of SPANLEDGER_DATABASE on the same ClickHouse "
+                f"server, {target.database}, by another user; an embedded database has no users"
+            )
         self._owner = target
         self._target = (restricted or target).with_timeouts(connect_s=_CONNECT_S, answer_s=_ANSWER_S)
         # Of its own, so that no long query keeps other routes waiting.

@@ -13,6 +13,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.sql import clients, errors, runs
+from spanledger.schemas.database import parse_target
+from spanledger.schemas.errors import Misconfigured
 
 EVERY_KIND = (
     "SELECT toUInt64(18446744073709551615) AS big, toDecimal128('0.000000000000000001', 18) AS small, "
@@ -150,6 +152,8 @@ def test_parameters_that_do_not_fit_are_named(ask, query, parameters, words):
         ("SELECT 1 FROM spans WHER x = 1", "Syntax error: failed at position 26"),
         ("SELECT nme FROM spans", "Unknown expression identifier `nme`. Maybe you meant: ['name']"),
         ("SELECT name FROM spons", "'spons'. Maybe you meant spans?"),
+        ("SELECT name FROM cost_histor", "Unknown table expression identifier 'cost_histor'"),
+        ("SELECT name FROM migration", "Unknown table expression identifier 'migration'"),
         ("SELECT name + 1 FROM spans", "Illegal types"),
         ("SELECT sum(name) FROM spans", "Illegal type"),
         ("SELECT toInt8('x')", "Cannot parse string 'x' as Int8"),
@@ -171,6 +175,7 @@ def test_errors_say_what_is_wrong_and_where(ask, query, words):
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
+    assert "spanledger" not in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -298,6 +303,19 @@ def test_views_that_cannot_be_made_are_told_of(make_api, monkeypatch):
     answer = make_api().post("/api/v1/sql", json={"query": "SELECT 1"})
     assert answer.status_code == 503
     assert "views" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("database", "restricted"),
+    [
+        ("chdb://somewhere", "clickhouse://reader@db/spanledger"),
+        ("clickhouse://owner@db/spanledger", "clickhouse://reader@db/other"),
+        ("clickhouse://owner@db/spanledger", "chdb://somewhere"),
+    ],
+)
+def test_a_restricted_user_is_one_of_the_same_database(database, restricted):
+    with pytest.raises(Misconfigured, match="SPANLEDGER_SQL_DATABASE"):
+        runs.Sql(parse_target(database), parse_target(restricted))
 
 
 def test_engine_words_of_the_installation_are_left_out():

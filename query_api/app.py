@@ -28,18 +28,20 @@ from spanledger.query_api.sessions.parameters import ALLOWED_IN_SESSION_PATHS, A
 from spanledger.query_api.sessions.routes import sessions
 from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
 from spanledger.query_api.stats.routes import stats
+from spanledger.query_api.sql.routes import sql
+from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees
 from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
 from spanledger.query_api.upkeep.export_routes import export
 from spanledger.schemas.api import Problem
-from spanledger.schemas.database import Target
+from spanledger.schemas.database import Target, parse_target
 from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
 _FIRST_READING_S = 5.0
-_ROOMS = (trees, search, prices, stats, sessions, export, access)
+_ROOMS = (trees, search, prices, stats, sessions, export, sql, access)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -74,6 +76,7 @@ def create_app(
         if not shared:
             keys.start()
             await run_in_threadpool(keys.wait, _FIRST_READING_S)
+        app.state.sql = sql_of_projects
         try:
             yield
         finally:
@@ -85,7 +88,9 @@ def create_app(
             app.state.key_writer.close()
             if not shared:
                 await run_in_threadpool(keys.stop)
+            app.state.sql.close()
 
+    sql_of_projects = Sql(target, parse_target(settings.sql_database) if settings.sql_database else None)
     app = FastAPI(
         title="spanledger",
         summary="Traces, span trees and what they cost.",

@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         description="chdb://FOLDER (embedded), clickhouse://USER:PASSWORD@HOST:PORT/DATABASE or "
         "clickhouses://... (TLS).",
     )
+    sql_database: str | None = Field(
+        None,
+        min_length=1,
+        description="The same ClickHouse server and database by a user who may only read, for the queries of "
+        "`POST /api/v1/sql`: clickhouse://USER:PASSWORD@HOST:PORT/DATABASE. Not set: as SPANLEDGER_DATABASE.",
+    )
     grpc_listen: Listen = Field("127.0.0.1:4317", description="Address of OTLP over gRPC.")
     otlp_http_listen: Listen = Field("127.0.0.1:4318", description="Address of OTLP over HTTP.")
     api_listen: Listen = Field(

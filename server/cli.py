@@ -15,6 +15,7 @@ from spanledger.server.prices.arguments import add_prices
 from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users
 from spanledger.server.stats.arguments import add_stats
+from spanledger.server.sql.arguments import add_sql
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,6 +78,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     add_import(commands.add_parser("import", help="store what `spanledger export` wrote"))
     add_projects(commands.add_parser("projects", help="list and make projects"))
     add_keys(commands.add_parser("keys", help="list, make and revoke keys"))
+    add_sql(commands.add_parser("sql", help="ask the ledger in SQL: a table, a file or a chart"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

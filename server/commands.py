@@ -176,6 +176,11 @@ def _in_ledger(chosen: argparse.Namespace, work: Callable[[Ledger, argparse.Name
         with resting(target, settings.project, create=chosen.action == "create") as ledger:
             work(ledger, chosen)
     return 0
+def _sql(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.sql.actions import run
+
+    return run(Api(_api_url(chosen), _api_key()), chosen)
 
 
 def _api_url(chosen: argparse.Namespace) -> str:
@@ -214,5 +219,6 @@ _COMMANDS = {
     "import": _import,
     "projects": _projects,
     "keys": _keys,
+    "sql": _sql,
     "stub-provider": _stub_provider,
 }

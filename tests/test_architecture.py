@@ -31,6 +31,7 @@ SERVER_ONLY = {
     "fastapi",
     "google.rpc",
     "prometheus_client",
+    "plotext",
     "psutil",
     "pydantic",
     "pydantic_settings",

@@ -55,6 +55,8 @@ SCOPE_OF: dict[tuple[str, str], Needed | None] = {
     ("POST", "/api/v1/prices/reprice"): "root",
     ("GET", "/api/v1/prices/reprices"): "root",
     ("GET", "/api/v1/spans/{trace_id}/{span_id}/cost"): "read",
+    ("POST", "/api/v1/sql"): "read",
+    ("GET", "/api/v1/sql/schema"): "read",
 }
 
 

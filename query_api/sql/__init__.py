@@ -1,1 +1,1 @@
-"""SQL: any question of a reader's own, over documented views, within its project."""
+"""SQL: questions that no other route foresees, each kept inside the caller's project."""

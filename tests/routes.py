@@ -16,4 +16,4 @@ def routes_of(app: FastAPI) -> set[tuple[str, str]]:
 def filled(template: str) -> str:
     """A path that comes to a route: ids where ids must be, else a word."""
     known = template.replace("{trace_id}", "0" * 32).replace("{span_id}", "0" * 16)
-    return re.sub(r"\{\w+\}", "word", known)
+    return re.sub(r"\{\w+(:\w+)?\}", "word", known)

@@ -14,7 +14,7 @@ ALLOWED_OF_KEYS = {
     "scopes": f"a list of {', '.join(SCOPES)}",
     "expires_at": TIME_FORM,
     "description": "text of up to 1000 characters",
-    "name": "text of up to 200 characters",
+    "name": f"of a project {NAME_FORM}; of a key text of 1 to 200 characters",
 }
 ALLOWED_IN_KEY_PATHS = {"name": NAME_FORM, "key_id": "the id of a key"}
 

@@ -100,7 +100,7 @@ def _api(settings: Settings, taken: _Taken, found: Ports) -> list[Finding]:
     found.answers = True
     answer, found.state = ask_state(settings)
     findings = [_ready(settings, taken)]
-    if answer.status == 401:
+    if answer.status in (401, 403):
         findings.append(
             problem(
                 "ports",
@@ -137,7 +137,7 @@ def _grpc(settings: Settings, taken: _Taken, _found: Ports) -> list[Finding]:
             return [ok("ports", f"{taken}: {taken.by} receives OTLP")]
         case grpc.StatusCode.OK:
             return [_not_ours(taken, "it receives OTLP and is not spanledger")]
-        case grpc.StatusCode.UNAUTHENTICATED if ours:
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED if ours:
             advice = "give this command and the senders its SPANLEDGER_API_KEY"
             return [problem("ports", f"{taken}: {taken.by} wants another key", advice)]
     return [_not_ours(taken, f"an OTLP request is answered {code.name}")]

@@ -13,6 +13,7 @@ _FINE = frozenset({"ok", "partial"})
 _ADVICE = {
     "unauthenticated": "give the sender the header `authorization: Bearer KEY` (SPANLEDGER_HEADERS, "
     "OTEL_EXPORTER_OTLP_HEADERS)",
+    "permission_denied": "give the sender a key with the scope ingest (`spanledger keys create`)",
     "invalid_argument": "what is sent cannot be stored; the answer to the sender says why",
     "unavailable": "the database or the byte budget could not take them; see the log",
     "internal": "an error of spanledger; see the log",

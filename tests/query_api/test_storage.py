@@ -65,7 +65,9 @@ def test_a_database_that_hangs_is_waited_for_once_and_no_scrape_hangs(make_api, 
     monkeypatch.setattr(readers_module, "_SOCKET_S", 6)
     monkeypatch.setattr(storage, "PATIENCE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        api = make_api(to=parse_target(f"clickhouse://127.0.0.1:{silent.getsockname()[1]}/spanledger"))
+        hanging = parse_target(f"clickhouse://127.0.0.1:{silent.getsockname()[1]}/spanledger")
+        api = make_api(to=hanging, api_key="the-root-key")
+        api.headers["Authorization"] = "Bearer the-root-key"
         started = time.monotonic()
         for _ in range(20):
             assert gauges(api) == {"spanledger_database_up": 0}

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from otlp_requests import SECOND, request, span
 from processes import clean_environment, running_clickhouse, running_ledger
@@ -121,7 +122,13 @@ def test_a_ledger_at_another_address_is_named_and_its_folder_left_alone(tmp_path
 def test_a_ledger_with_a_key_tells_only_with_the_key_and_no_key_is_printed(tmp_path, database):
     with running_ledger(tmp_path, database, api_key=KEY) as ledger:
         known = {"database": database, **where(ledger)}
-        for wrong in ({"api_key": "another-key-55aa-77bb"}, {}):
+        reading = httpx.post(
+            f"http://127.0.0.1:{ledger.ports['api']}/api/v1/keys",
+            json={"name": "of one project", "scopes": ["read"]},
+            headers={"X-API-KEY": KEY},
+            trust_env=False,
+        ).json()["key"]
+        for wrong in ({"api_key": "another-key-55aa-77bb"}, {}, {"api_key": reading}):
             told = ask(tmp_path, **known, **wrong)
             assert told.code == 1
             assert told.text("ports").count("another key") == 2
@@ -130,7 +137,7 @@ def test_a_ledger_with_a_key_tells_only_with_the_key_and_no_key_is_printed(tmp_p
         told = ask(tmp_path, **known, api_key=KEY)
         assert told.code == 0, told
         assert told.of("prices")
-        # The three calls above, of which two came without the key.
+        # The four calls above, of which two came without a key of the ledger.
         assert "2 requests over grpc were answered unauthenticated" in told.text("senders")
         assert "authorization: Bearer KEY" in told.text("senders")
         for arguments in ((), ("--json",)):

@@ -26,10 +26,10 @@ from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
 from spanledger.query_api.sessions.parameters import ALLOWED_IN_SESSION_PATHS, ALLOWED_IN_SESSIONS
 from spanledger.query_api.sessions.routes import sessions
-from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
-from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.sql.routes import sql
 from spanledger.query_api.sql.runs import Sql
+from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
+from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees

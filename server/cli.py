@@ -14,8 +14,8 @@ from spanledger.server.files.arguments import add_export, add_import
 from spanledger.server.prices.arguments import add_prices
 from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users
-from spanledger.server.stats.arguments import add_stats
 from spanledger.server.sql.arguments import add_sql
+from spanledger.server.stats.arguments import add_stats
 
 
 def main(argv: list[str] | None = None) -> int:

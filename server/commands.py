@@ -150,6 +150,8 @@ def _import(chosen: argparse.Namespace) -> int:
     from spanledger.server.reading import Api
 
     return import_files(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _projects(chosen: argparse.Namespace) -> int:
     from spanledger.server.access.actions import run_projects
 
@@ -176,6 +178,8 @@ def _in_ledger(chosen: argparse.Namespace, work: Callable[[Ledger, argparse.Name
         with resting(target, settings.project, create=chosen.action == "create") as ledger:
             work(ledger, chosen)
     return 0
+
+
 def _sql(chosen: argparse.Namespace) -> int:
     from spanledger.server.reading import Api
     from spanledger.server.sql.actions import run

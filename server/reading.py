@@ -67,6 +67,7 @@ class Api:
         """The JSON that answers a file, which is sent as it is read. Raises as `get`."""
         with self._asked("POST", path, file, query, {"Content-Length": str(size)}) as answer:
             return json.load(answer)
+
     def pieces(self, path: str, body: Mapping[str, Any]) -> Iterator[bytes]:
         """The bytes that answer a body, whatever they are. Raises as `get`."""
         with self._asked("POST", path, _json(body), {}) as answer:

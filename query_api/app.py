@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from importlib.metadata import version
 from typing import Any
 
@@ -12,36 +12,20 @@ from prometheus_client import CollectorRegistry
 from starlette.concurrency import run_in_threadpool
 
 from spanledger.query_api.access.doors import Access, PlainHeaders
-from spanledger.query_api.access.parameters import ALLOWED_IN_KEY_PATHS, ALLOWED_OF_KEYS
-from spanledger.query_api.access.routes import access
 from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
-from spanledger.query_api.parameters import ALLOWED, ALLOWED_IN_PATH
 from spanledger.query_api.prices.books import Books
-from spanledger.query_api.prices.parameters import ALLOWED_IN_PRICE_PATHS, ALLOWED_OF_PRICES
-from spanledger.query_api.prices.routes import prices
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import KeyWriter, Readers, Writer
-from spanledger.query_api.search.parameters import ALLOWED_IN_SEARCH
-from spanledger.query_api.search.routes import search
+from spanledger.query_api.rooms import ROOMS, allowed_words
 from spanledger.query_api.service import service
-from spanledger.query_api.sessions.parameters import ALLOWED_IN_SESSION_PATHS, ALLOWED_IN_SESSIONS
-from spanledger.query_api.sessions.routes import sessions
-from spanledger.query_api.sql.routes import sql
 from spanledger.query_api.sql.runs import Sql
-from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
-from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.storage import StorageGauges
-from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
-from spanledger.query_api.trees.routes import trees
-from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
-from spanledger.query_api.upkeep.export_routes import export
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target, parse_target
 from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
 _FIRST_READING_S = 5.0
-_ROOMS = (trees, search, prices, stats, sessions, export, sql, access)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -65,32 +49,29 @@ def create_app(
     """
     shared, keys = keys is not None, keys or Keys(settings, target)
 
+    sql_target = parse_target(settings.sql_database) if settings.sql_database else None
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.readers = Readers(target)
-        # One of its own, so that long queries do not make the service look unready.
-        app.state.probe = Readers(target, size=1)
-        app.state.books = Books(target)
-        app.state.writer = Writer(target)
-        app.state.key_writer = KeyWriter(target)
-        if not shared:
-            keys.start()
-            await run_in_threadpool(keys.wait, _FIRST_READING_S)
-        app.state.sql = sql_of_projects
-        try:
-            yield
-        finally:
-            app.state.storage.close()
-            app.state.readers.close()
-            app.state.probe.close()
-            app.state.books.close()
-            app.state.writer.close()
-            app.state.key_writer.close()
+        made: dict[str, Any] = {
+            "readers": Readers(target),
+            # One of its own, so that long queries do not make the service look unready.
+            "probe": Readers(target, size=1),
+            "books": Books(target),
+            "writer": Writer(target),
+            "key_writer": KeyWriter(target),
+            "sql": Sql(target, sql_target),
+        }
+        async with AsyncExitStack() as opened:
+            for name, one in made.items():
+                setattr(app.state, name, opened.enter_context(closing(one)))
+            opened.enter_context(closing(app.state.storage))
             if not shared:
-                await run_in_threadpool(keys.stop)
-            app.state.sql.close()
+                opened.push_async_callback(run_in_threadpool, keys.stop)
+                keys.start()
+                await run_in_threadpool(keys.wait, _FIRST_READING_S)
+            yield
 
-    sql_of_projects = Sql(target, parse_target(settings.sql_database) if settings.sql_database else None)
     app = FastAPI(
         title="spanledger",
         summary="Traces, span trees and what they cost.",
@@ -109,21 +90,10 @@ def create_app(
     app.state.storage = StorageGauges(registry)
     app.include_router(service)
     if queries:
-        for room in _ROOMS:
-            app.include_router(room, prefix="/api/v1")
+        for room in ROOMS:
+            app.include_router(room.routes, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(
-        app,
-        ALLOWED_OF_EXPORT
-        | ALLOWED_OF_TREES
-        | ALLOWED_OF_PRICES
-        | ALLOWED_OF_KEYS
-        | ALLOWED_IN_SEARCH
-        | ALLOWED_IN_STATS
-        | ALLOWED_IN_SESSIONS
-        | ALLOWED,
-        ALLOWED_IN_KEY_PATHS | ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_SESSION_PATHS | ALLOWED_IN_PATH,
-    )
+    install_problems(app, *allowed_words())
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings, keys=keys, of=app)

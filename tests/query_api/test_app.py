@@ -17,7 +17,7 @@ def document(idle_api):
 
 def test_every_operation_says_what_it_is_and_what_an_error_is(document):
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 19
+    assert len(operations) == 22
     for operation in operations:
         assert operation["summary"]
         assert set(operation["responses"]) == {"200", "default"}
@@ -37,7 +37,7 @@ def test_answers_are_documented_by_their_models(document):
     def model(path):
         return document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
 
-    assert model("/api/v1/traces") == {"$ref": "#/components/schemas/TracePage"}
+    assert model("/api/v1/traces") == {"$ref": "#/components/schemas/CountedTracePage"}
     assert model("/api/v1/traces/{trace_id}") == {"$ref": "#/components/schemas/TraceTree"}
     node = document["components"]["schemas"]["SpanNode"]["properties"]
     assert node["children"]["items"] == {"$ref": "#/components/schemas/SpanNode"}

@@ -18,7 +18,7 @@ from spanledger.query_api.search.windows import Day, Window, samples
 
 # Rows among which is counted, and in how many pieces.
 SPAN_ROWS, SPAN_PIECES = 50_000, 5
-TRACE_ROWS, TRACE_PIECES = 10_000, 4
+TRACE_ROWS, TRACE_PIECES = 10_000, 3
 _TRACES_AT_ONCE = 500
 
 DAYS_SQL = """

@@ -32,6 +32,7 @@ from spanledger.query_api.search.wholes import (
     facts_of,
     fits,
     needed_span,
+    needed_statuses,
     needed_totals,
     span_conditions,
 )
@@ -361,8 +362,11 @@ class _Steps:
         if totals and rows_between(self._days, window.until_ns, _NEVER):
             # What is summed up in the window says nothing about a trace that goes on behind it.
             conditions = f"({conditions} OR trace_id IN ({CROSSING_SQL}))"
+        statuses = needed_statuses(self._search.where)
+        of_root, given_status = _of_root(statuses)
+        conditions, parameters = f"{conditions} AND {of_root}", parameters | given_status
         sql = candidates_sql(
-            self._search.order, conditions, summed=bool(totals), chosen=trace_ids is not None
+            self._search.order, conditions, summed=bool(totals or statuses), chosen=trace_ids is not None
         )
         parameters |= self._bounds(window) | {"behind": window.until_ns, "most": self._at_once}
         if trace_ids is not None:
@@ -524,6 +528,24 @@ def _of_totals(totals: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
     return " AND ".join(texts) or "1", dict(parameters.given)
 
 
+# Where a span of the trace has no parent, the earliest such is the root, whatever comes behind it.
+_NO_PARENT = "parent_span_id = toFixedString('', 8)"
+_ROOT_STATUS = (
+    f"transform(argMinIf(status_code, (start_time, span_id), {_NO_PARENT}), [1, 2], ['ok', 'error'], 'unset')"
+)
+
+
+def _of_root(statuses: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
+    """Conditions on the status as an expression over the spans of a trace, true where they cannot tell."""
+    parameters = Parameters("s")
+    texts = []
+    for status in statuses:
+        names = [status.value] if status.op == "eq" else list(status.value or ())  # type: ignore[arg-type]
+        texts.append(f"{_ROOT_STATUS} IN {parameters.add(names, 'Array(String)')}")
+    known = " AND ".join(texts) or "1"
+    return f"(countIf({_NO_PARENT}) = 0 OR ({known}))" if texts else "1", dict(parameters.given)
+
+
 # --- by totals
 
 
@@ -534,6 +556,9 @@ def _found_by_total(
     value, kind = _RANKS[search.sort]
     needed = needed_span(search.where)
     totals, parameters = _of_totals(needed_totals(search.where))
+    of_root, given_status = _of_root(needed_statuses(search.where))
+    totals = f"{totals} AND {of_root}"
+    parameters |= given_status
     parameters |= {
         "project": project,
         "since": search.since_ns,

@@ -1,38 +1,33 @@
-"""Extents: from when to when the spans of traces start, looked up in one small table.
+"""Where the spans of traces lie in time, as a part of queries that look them up by trace id.
 
-A search by trace id would otherwise ask the index of every stored day.
+The index on trace ids stands in every day's parts, and all of them would be asked. The table `trace_times`
+tells the time within which every span of a trace starts (schemas/migrations/0011_trace_times.sql). It may be
+too wide, never too narrow; where it does not know all of the traces, all times are looked through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from clickhouse_connect.driver.client import Client
-
-EXTENTS_SQL = """
-SELECT
-    lower(hex(trace_id)),
-    toUnixTimestamp64Nano(min(first)),
-    toUnixTimestamp64Nano(max(last))
-FROM trace_times
-WHERE trace_id IN (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))
-GROUP BY trace_id
-"""
-
-
-class Extent(NamedTuple):
-    """No span of the trace starts before `first_ns` or after `last_ns`; there may be none at them either."""
-
-    first_ns: int
-    last_ns: int
-
-
-def extents(client: Client, trace_ids: Sequence[str]) -> dict[str, Extent]:
-    """The extents by trace id. Of a trace that was never stored there is none.
-
-    They are bounds: wider than the spans where some were deleted, or where another project has a trace of
-    the same id (schemas/migrations/0011_trace_times.sql).
-    """
-    rows = client.query(EXTENTS_SQL, parameters={"trace_ids": list(trace_ids)}).result_rows
-    return {trace_id: Extent(first, last) for trace_id, first, last in rows}
+# `asked`: the ids of the parameter `trace_ids`. `times`: the first and the last nanosecond of their spans.
+ASKED_SQL = """
+WITH
+    asked AS (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16)),
+    (
+        SELECT (
+            if(
+                uniqExact(trace_id) = arrayUniq({trace_ids:Array(String)}),
+                toUnixTimestamp64Nano(min(first)),
+                0
+            ),
+            if(
+                uniqExact(trace_id) = arrayUniq({trace_ids:Array(String)}),
+                toUnixTimestamp64Nano(max(last)),
+                9223372036854775807
+            )
+        )
+        FROM trace_times
+        WHERE trace_id IN (asked)
+    ) AS times"""
+# The condition on rows of `spans`.
+OF_ASKED_SQL = """trace_id IN (asked)
+    AND start_time >= fromUnixTimestamp64Nano(times.1, 'UTC')
+    AND start_time <= fromUnixTimestamp64Nano(times.2, 'UTC')"""

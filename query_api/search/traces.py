@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
+from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
 from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.inherited import settled_where
@@ -49,8 +50,7 @@ _MOST_CROSSED = 500_000  # rows of a time whose traces are all looked for behind
 
 # FINAL gives each span once, as it was received last. The root is the first of: spans without a parent,
 # spans whose parent is not stored, all others; within these the earliest.
-SUMMARY_SQL = """
-WITH asked AS (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))
+SUMMARY_SQL = f"""{ASKED_SQL}
 SELECT
     lower(hex(trace_id)) AS id,
     argMin(
@@ -59,14 +59,13 @@ SELECT
             parent_span_id = toFixedString('', 8), 0,
             (trace_id, parent_span_id) NOT IN (
                 SELECT trace_id, span_id FROM spans
-                WHERE project = {project:String} AND trace_id IN (asked)
-                    AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC')
-                    AND start_time <= fromUnixTimestamp64Nano({last:Int64}, 'UTC')
+                WHERE project = {{project:String}} AND {OF_ASKED_SQL}
             ), 1,
             2
         ), start_time, span_id)
     ) AS root,
     toUnixTimestamp64Nano(min(start_time)) AS start_ns,
+    toUnixTimestamp64Nano(max(start_time)) AS last_ns,
     toUnixTimestamp64Nano(max(greatest(start_time, end_time))) AS end_ns,
     count() AS span_count,
     countIf(status_code = 2) AS error_count,
@@ -82,29 +81,14 @@ SELECT
     argMinIf(conversation_id, (start_time, span_id), conversation_id != '') AS conversation,
     argMinIf(user_id, (start_time, span_id), user_id != '') AS user,
     argMinIf(toString(experiment_id), (start_time, span_id), experiment_id != '') AS experiment,
-    countIf(has({copies:Array(String)}, concat(
+    countIf(has({{copies:Array(String)}}, concat(
         lower(hex(trace_id)), lower(hex(span_id)), '/', toString(toUnixTimestamp64Nano(start_time)),
         '/', toString(toUnixTimestamp64Nano(received_at))
     ))) AS current_copies
 FROM spans FINAL
-WHERE project = {project:String} AND trace_id IN (asked)
-    AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC')
-    AND start_time <= fromUnixTimestamp64Nano({last:Int64}, 'UTC')
+WHERE project = {{project:String}} AND {OF_ASKED_SQL}
 GROUP BY trace_id
-"""
-
-# Neither a minimum nor the being there of a span depends on how often it is stored: no FINAL from here on.
-# The index on trace ids is right about few ids and errs about many, so this reads as little as it can.
-EXTENTS_SQL = """
-SELECT
-    lower(hex(trace_id)) AS id,
-    toUnixTimestamp64Nano(min(start_time)) AS first_ns,
-    toUnixTimestamp64Nano(max(start_time)) AS last_ns
-FROM spans
-WHERE project = {project:String}
-    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))
-GROUP BY trace_id
-"""
+"""  # noqa: S608
 
 _IN_WINDOW = """project = {project:String}
     AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
@@ -435,16 +419,16 @@ class _Steps:
 
     def fitting(self, candidates: list[Position]) -> Iterator[Trace]:
         """Those of the candidates that start where they were found, and fit."""
-        extents = _starting(self._client, self._project, candidates)
-        copies = [copy for extent in extents for copy in self._copies.pop(extent.trace_id, ())]
-        traces = summaries(self._client, self._project, extents, copies)
-        yield from fitting(
-            self._client,
-            self._project,
-            self._search.where,
-            [traces[place.trace_id] for place in candidates if place.trace_id in traces],
-            self._needed,
-        )
+        copies = [copy for place in candidates for copy in self._copies.get(place.trace_id, ())]
+        traces = summaries(self._client, self._project, [place.trace_id for place in candidates], copies)
+        starting = [
+            traces[place.trace_id]
+            for place in candidates
+            if place.trace_id in traces and traces[place.trace_id].position == place
+        ]
+        for trace in starting:
+            self._copies.pop(trace.extent.trace_id, None)
+        yield from fitting(self._client, self._project, self._search.where, starting, self._needed)
 
 
 def _parts(where: Where) -> Sequence[Where]:
@@ -590,12 +574,11 @@ def _found_by_total(
         ]
         for start in range(0, len(ranked), limit + 1):
             part = ranked[start : start + limit + 1]
-            extents = [
-                extent
-                for extent in _extents(client, project, part)
-                if search.since_ns <= extent.first_ns < search.until_ns
-            ]
-            traces = summaries(client, project, extents)
+            traces = {
+                trace_id: trace
+                for trace_id, trace in summaries(client, project, [place.trace_id for place in part]).items()
+                if search.since_ns <= trace.extent.first_ns < search.until_ns
+            }
             shown = [traces[place.trace_id] for place in part if place.trace_id in traces]
             places = {place.trace_id: place for place in part}
             for trace in fitting(client, project, search.where, shown):
@@ -617,42 +600,22 @@ def _behind(order: Order, kind: str, after: Position) -> str:
 # --- looking up
 
 
-def _starting(client: Client, project: str, candidates: list[Position]) -> list[Extent]:
-    """Those of the candidates whose earliest span is the one they were found by."""
-    starts = {place.trace_id: place.start_ns for place in candidates}
-    return [
-        extent
-        for extent in _extents(client, project, candidates)
-        if extent.first_ns == starts[extent.trace_id]
-    ]
-
-
-def _extents(client: Client, project: str, places: list[Position]) -> list[Extent]:
-    if not places:
-        return []
-    parameters = {"project": project, "trace_ids": [place.trace_id for place in places]}
-    return [Extent(*row) for row in client.query(EXTENTS_SQL, parameters=parameters).result_rows]
-
-
 def summaries(
-    client: Client, project: str, extents: list[Extent], copies: Iterable[Copy] = ()
+    client: Client, project: str, trace_ids: Sequence[str], copies: Iterable[Copy] = ()
 ) -> dict[str, Trace]:
     """The summaries of these traces by id. `copies`: of which is asked whether they are what counts."""
-    if not extents:
+    if not trace_ids:
         return {}
     parameters = {
         "project": project,
-        "trace_ids": [extent.trace_id for extent in extents],
-        "first": min(extent.first_ns for extent in extents),
-        "last": max(extent.last_ns for extent in extents),
+        "trace_ids": list(trace_ids),
         "copies": [f"{copy.trace_id}{copy.span_id}/{copy.start_ns}/{copy.received_ns}" for copy in copies],
     }
-    by_id = {extent.trace_id: extent for extent in extents}
     result = client.query(SUMMARY_SQL, parameters=parameters)
-    return {row["id"]: _trace(row, by_id[row["id"]]) for row in result.named_results()}
+    return {row["id"]: _trace(row) for row in result.named_results()}
 
 
-def _trace(row: Mapping[str, Any], extent: Extent) -> Trace:
+def _trace(row: Mapping[str, Any]) -> Trace:
     span_id, name, service, status_code = row["root"]
     summary = {
         "trace_id": row["id"],
@@ -675,6 +638,7 @@ def _trace(row: Mapping[str, Any], extent: Extent) -> Trace:
         "user_id": row["user"] or None,
         "experiment_id": row["experiment"] or None,
     }
+    extent = Extent(row["id"], row["start_ns"], row["last_ns"])
     return Trace(extent, summary, facts_of(row), row["current_copies"] > 0)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
 from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.search.traces import status_name
@@ -60,10 +61,10 @@ _COLUMNS = {
     "otlp": """
     trace_state, flags, dropped_attributes_count, dropped_events_count, dropped_links_count""",
 }
-_FROM = """
+_FROM = f"""
 FROM spans FINAL
-WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)
-LIMIT {most:UInt32}
+WHERE project = {{project:String}} AND {OF_ASKED_SQL}
+LIMIT {{most:UInt32}}
 """
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
@@ -98,7 +99,7 @@ def spans_sql(groups: frozenset[str] = EVERYTHING) -> str:
         # Messages may stand among all of these.
         wanted |= {"attributes", "events", "event attributes"}
     chosen = [_ALWAYS, *(columns for name, columns in _COLUMNS.items() if name in wanted)]
-    return f"SELECT {','.join(chosen)}{_FROM}"
+    return f"{ASKED_SQL} SELECT {','.join(chosen)}{_FROM}"
 
 
 SPANS_SQL = spans_sql()
@@ -149,7 +150,7 @@ def _hand_down(roots: Sequence[Node], by_name: Mapping[str, list[Any]]) -> None:
 
 def read_columns(client: Client, project: str, trace_id: str, sql: str) -> tuple[list[str], list[list[Any]]]:
     """The spans of a trace, each once, in no order: the columns' names, and the columns."""
-    parameters = {"project": project, "trace_id": trace_id, "most": MOST_SPANS + 1}
+    parameters = {"project": project, "trace_ids": [trace_id], "most": MOST_SPANS + 1}
     result = client.query(sql, parameters=parameters, column_oriented=True)
     columns = [list(column) for column in result.result_columns]
     if columns and len(columns[0]) > MOST_SPANS:

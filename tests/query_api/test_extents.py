@@ -1,20 +1,37 @@
-"""query_api.extents: no stored span of a trace lies outside its extent, however its spans arrived."""
+"""query_api.extents: no stored span of a trace lies outside what is looked through, however they arrived."""
 
 from __future__ import annotations
 
 import secrets
 
+import pytest
 from otlp_requests import SECOND, request, span
 
-from spanledger.query_api.extents import Extent, extents
+from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
 
 T0 = 1_760_000_000 * SECOND
+TIMES_SQL = f"{ASKED_SQL} SELECT times.1, times.2"
+STARTS_SQL = (
+    f"{ASKED_SQL} SELECT toUnixTimestamp64Nano(start_time) AS ns FROM spans FINAL "
+    f"WHERE project = {{project:String}} AND {OF_ASKED_SQL} ORDER BY ns"
+)
+EVER = (0, (1 << 63) - 1)
 
 
-def test_an_extent_covers_spans_of_several_inserts_and_days(ingest, reader):
+@pytest.fixture
+def ask(reader, project):
+    def asked(sql, *trace_ids):
+        given = {"trace_ids": [trace_id.hex() for trace_id in trace_ids], "project": project}
+        return reader.query(sql, parameters=given).result_rows
+
+    return asked
+
+
+@pytest.fixture
+def scattered(ingest):
+    """A trace of spans in several inserts and days, between those of another one."""
     trace, other = secrets.token_bytes(16), secrets.token_bytes(16)
-    starts = [T0 + 5 * SECOND, T0, T0 + 90_000 * SECOND, T0 + 7 * SECOND]
-    for start in starts:
+    for start in (T0 + 5 * SECOND, T0, T0 + 90_000 * SECOND, T0 + 7 * SECOND):
         ingest(
             request(
                 span(trace_id=trace, start_time_unix_nano=start),
@@ -22,9 +39,32 @@ def test_an_extent_covers_spans_of_several_inserts_and_days(ingest, reader):
                 span(trace_id=trace, start_time_unix_nano=start + 3),
             )
         )
-    found = extents(reader, [trace.hex(), other.hex(), secrets.token_hex(16)])
-    assert found == {trace.hex(): Extent(T0, T0 + 90_000 * SECOND + 3), other.hex(): Extent(T0, T0)}
+    return trace, other
 
 
-def test_asking_for_none_finds_none(reader):
-    assert extents(reader, []) == {}
+def test_the_times_cover_spans_of_several_inserts_and_days(ask, scattered):
+    trace, other = scattered
+    assert ask(TIMES_SQL, trace) == [(T0, T0 + 90_000 * SECOND + 3)]
+    assert ask(TIMES_SQL, other) == [(T0, T0)]
+    assert ask(TIMES_SQL, trace, other, trace) == [(T0, T0 + 90_000 * SECOND + 3)]
+    assert len(ask(STARTS_SQL, trace)) == 8
+
+
+def test_where_a_trace_is_not_known_all_times_are_looked_through(ask, scattered, writer):
+    trace, other = scattered
+    assert ask(TIMES_SQL, secrets.token_bytes(16)) == [EVER]
+    assert ask(TIMES_SQL, trace, secrets.token_bytes(16)) == [EVER]
+    writer.command(
+        "ALTER TABLE trace_times DELETE WHERE trace_id = unhex({t:String}) SETTINGS mutations_sync = 2",
+        parameters={"t": trace.hex()},
+    )
+    assert len(ask(STARTS_SQL, trace)) == 8
+    assert len(ask(STARTS_SQL, trace, other)) == 12
+
+
+def test_days_outside_of_the_times_are_not_read(ask, scattered):
+    _, other = scattered
+    plan = "\n".join(row[0] for row in ask(f"EXPLAIN indexes = 1 {STARTS_SQL}", other))
+    day = T0 // (86_400 * SECOND)
+    assert f"toDate(start_time) in [{day}, +Inf)" in plan
+    assert f"toDate(start_time) in (-Inf, {day}]" in plan

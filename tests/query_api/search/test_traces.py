@@ -10,7 +10,7 @@ import pytest
 from otlp_requests import SECOND, llm_span, request, span
 
 from spanledger.query_api.search import windows as windows_module
-from spanledger.query_api.search.traces import EXTENTS_SQL, candidates_sql
+from spanledger.query_api.search.traces import SUMMARY_SQL, candidates_sql
 from spanledger.query_api.search.windows import DAYS_SQL
 from spanledger.query_api.trees.spans import SPANS_SQL
 
@@ -293,10 +293,10 @@ def test_a_window_reads_its_own_time_only(reader, ingest, project):
     assert "ReadFromMergeTree" in used
 
 
-@pytest.mark.parametrize("sql", [EXTENTS_SQL, SPANS_SQL])
+@pytest.mark.parametrize("sql", [SUMMARY_SQL, SPANS_SQL])
 def test_a_trace_is_looked_up_through_the_index_on_trace_ids(reader, ingest, project, sql):
     sent = span()
     ingest(request(sent))
     trace_id = sent.trace_id.hex()
-    used = plan(reader, sql, project=project, trace_ids=[trace_id], trace_id=trace_id, most=1)
+    used = plan(reader, sql, project=project, trace_ids=[trace_id], copies=[], most=1)
     assert "Name: by_trace" in used

@@ -82,7 +82,18 @@ class Not(NamedTuple):
     condition: Condition
 
 
-Condition = Compare | Attribute | Text | All | Any | Not
+class Settled(NamedTuple):
+    """A comparison of an inherited field whose traces are known already (see inherited.py).
+
+    `sent_in`: the traces of which any stored span fulfils it; `first_in`: those whose first value does.
+    """
+
+    compare: Compare
+    sent_in: Sequence[str]
+    first_in: Sequence[str]
+
+
+Condition = Compare | Attribute | Text | All | Any | Not | Settled
 
 
 class Sql(NamedTuple):
@@ -126,6 +137,8 @@ def _text(condition: Condition, parameters: Parameters) -> str:
             text = f"NOT ({_text(condition._replace(op=_DENIED[op]), parameters)})"
         case Compare():
             text = _compare(condition, parameters)
+        case Settled():
+            text = _settled(condition, parameters)
         case Attribute():
             text = _attribute(condition, parameters)
         case Text(wanted):
@@ -164,13 +177,51 @@ def _compare(condition: Compare, parameters: Parameters) -> str:
 
 
 def _of_sent(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
-    """An empty text says that nothing was sent: it fits no comparison, and none fits it."""
-    guard = "" if op == "exists" or "" not in _several(value) else f"{field.sql} != '' AND "
-    own = f"({guard}{_of_text(field.sql, op, value, parameters)})"
+    own = _own(field, op, value, parameters)
     if not field.inherited:
         return own
     of_trace = _of_trace(field.sql, own, _of_text("first", op, value, parameters))
     return f"({own} OR ({field.sql} = '' AND {of_trace}))"
+
+
+def _own(field: Field, op: Op, value: Value | Sequence[Value] | None, parameters: Parameters) -> str:
+    """An empty text says that nothing was sent: it fits no comparison, and none fits it."""
+    guard = "" if op == "exists" or "" not in _several(value) else f"{field.sql} != '' AND "
+    return f"({guard}{_of_text(field.sql, op, value, parameters)})"
+
+
+def _settled(condition: Settled, parameters: Parameters) -> str:
+    """The traces stand first: through their index most of what is stored need not be read."""
+    name, op, value = condition.compare
+    field = FIELDS[name]
+    own = _own(field, op, value, parameters)
+    sent_in, first_in = (
+        f"trace_id IN (SELECT toFixedString(unhex(arrayJoin({parameters.add(ids, 'Array(String)')})), 16))"
+        for ids in (list(condition.sent_in), list(condition.first_in))
+    )
+    return f"({sent_in} AND ({own} OR ({field.sql} = '' AND {first_in})))"
+
+
+def sent_in_sql(compare: Compare, most: int) -> Sql:
+    """The query for the traces with any stored span that fulfils a comparison itself, up to `most`."""
+    parameters = Parameters("c")
+    own = _own(FIELDS[compare.field], compare.op, compare.value, parameters)
+    text = f"SELECT DISTINCT lower(hex(trace_id)) FROM spans WHERE project = {{project:String}} AND {own}"  # noqa: S608
+    return Sql(f"{text} LIMIT {most:d}", parameters.given)
+
+
+def first_in_sql(compare: Compare) -> Sql:
+    """The query for those of the traces `trace_ids` whose first value fulfils a comparison."""
+    parameters, column = Parameters("c"), FIELDS[compare.field].sql
+    of_first = _of_text("first", compare.op, compare.value, parameters)
+    text = (
+        "SELECT lower(hex(trace_id)) FROM (SELECT trace_id, "  # noqa: S608
+        f"argMin({column}, (start_time, span_id)) AS first FROM spans FINAL "
+        f"WHERE project = {{project:String}} AND {column} != '' AND trace_id IN "
+        "(SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16)) "
+        f"GROUP BY trace_id) WHERE {of_first}"
+    )
+    return Sql(text, parameters.given)
 
 
 def _of_ids(column: str, size: int, values: Sequence[Value], parameters: Parameters) -> str:

@@ -11,13 +11,14 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.conditions import compiled
+from spanledger.query_api.search.inherited import settled, settled_where
 from spanledger.query_api.search.spans import SpanSearch
 from spanledger.query_api.search.traces import Search, found_by_time
 from spanledger.query_api.search.windows import Day, Window, samples
 
 # Rows among which is counted, and in how many pieces.
 SPAN_ROWS, SPAN_PIECES = 50_000, 5
-TRACE_ROWS, TRACE_PIECES = 10_000, 4
+TRACE_ROWS, TRACE_PIECES = 10_000, 3
 _TRACES_AT_ONCE = 500
 
 DAYS_SQL = """
@@ -47,7 +48,7 @@ class Estimate(NamedTuple):
 
 def count_spans(client: Client, project: str, search: SpanSearch) -> Estimate:
     """How many spans fulfil the condition."""
-    condition = compiled(search.condition)
+    condition = compiled(settled(client, project, search.condition))
 
     def count(window: Window) -> tuple[int, int]:
         parameters = {"project": project, "since": window.since_ns, "until": window.until_ns}
@@ -61,6 +62,7 @@ def count_spans(client: Client, project: str, search: SpanSearch) -> Estimate:
 
 def count_traces(client: Client, project: str, search: Search) -> Estimate:
     """How many traces fit."""
+    search = search._replace(where=settled_where(client, project, search.where))
 
     def count(window: Window) -> tuple[int, int]:
         inside = search._replace(

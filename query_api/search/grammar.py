@@ -133,7 +133,8 @@ def checked_text(value: str) -> str:
 
 
 def checked_number(value: float | Decimal) -> None:
-    if not isfinite(value) or (isinstance(value, int) and abs(value) >= _LARGEST):
+    # An integer may be too large to be asked whether it is finite.
+    if abs(value) >= _LARGEST if isinstance(value, int) else not isfinite(value):
         raise ValueError("a number is finite, and an integer has up to 38 digits")
 
 

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.client import Client
 from spanledger.query_api.search.conditions import All, Condition, compiled
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.fields import FIELDS
+from spanledger.query_api.search.inherited import settled
 from spanledger.query_api.search.windows import Window, stored_days, windows
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
 from spanledger.query_api.values import merged, money
@@ -116,6 +117,7 @@ def list_spans(
     attributes: bool = False,
 ) -> tuple[list[dict[str, Any]], Position | None]:
     """Up to `limit` spans that follow `after`, and the position to go on from."""
+    search = search._replace(condition=settled(client, project, search.condition))
     shown: list[dict[str, Any]] = []
     last: Position | None = None
     for found, row in _current(client, project, search, limit + 1, after, attributes=attributes):

@@ -21,6 +21,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number
 from spanledger.query_api.search.cursors import Position
+from spanledger.query_api.search.inherited import settled_where
 from spanledger.query_api.search.spans import Order, Sort
 from spanledger.query_api.search.wholes import (
     TRACE_FIELDS,
@@ -31,10 +32,11 @@ from spanledger.query_api.search.wholes import (
     facts_of,
     fits,
     needed_span,
+    needed_statuses,
     needed_totals,
     span_conditions,
 )
-from spanledger.query_api.search.windows import Window, stored_days, windows
+from spanledger.query_api.search.windows import Day, Window, rows_between, stored_days, windows
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
 from spanledger.query_api.values import money
 from spanledger.schemas.api import Status
@@ -42,6 +44,8 @@ from spanledger.schemas.api import Status
 _MOST_AT_ONCE = 500
 _MOST_FOUND = 2_000  # spans that fulfil a condition, looked for at once
 _FEW_OF_TRACE = 3  # and of one trace
+_NEVER = 1 << 63
+_MOST_CROSSED = 500_000  # rows of a time whose traces are all looked for behind it at once
 
 # FINAL gives each span once, as it was received last. The root is the first of: spans without a parent,
 # spans whose parent is not stored, all others; within these the earliest.
@@ -106,7 +110,7 @@ _IN_WINDOW = """project = {project:String}
     AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
     AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"""
 _BEHIND_WINDOW = """project = {project:String}
-    AND start_time >= fromUnixTimestamp64Nano({until:Int64}, 'UTC')"""
+    AND start_time >= fromUnixTimestamp64Nano({behind:Int64}, 'UTC')"""
 # First the ids, which are narrow; what else is asked is read of the few rows that are left.
 _BEHIND_SQL = f"""PREWHERE trace_id IN (SELECT trace_id FROM spans WHERE {_IN_WINDOW})
 WHERE {_BEHIND_WINDOW}"""  # noqa: S608
@@ -248,6 +252,7 @@ def list_traces(
 
     `as_of_ns`: sorted by totals, spans received later do not move a trace (see `newest_received`).
     """
+    search = search._replace(where=settled_where(client, project, search.where))
     if search.sort == "time":
         found = found_by_time(client, project, search, limit, after)
     else:
@@ -275,7 +280,6 @@ def found_by_time(
     client: Client, project: str, search: Search, limit: int, after: Position | None
 ) -> Iterator[tuple[Position, Trace]]:
     """The traces that fit, in the order of their starts."""
-    steps = _Steps(client, project, search, limit)
     newest_first = search.order == "desc"
     since, until = search.since_ns, search.until_ns
     if after is None:
@@ -284,7 +288,9 @@ def found_by_time(
         until = min(until, after.start_ns + 1)
     else:
         since = max(since, after.start_ns)
-    for window in windows(stored_days(client), since, until, newest_first=newest_first):
+    days = stored_days(client)
+    steps = _Steps(client, project, search, limit, days=days, whole=Window(since, until))
+    for window in windows(days, since, until, newest_first=newest_first):
         for candidates in steps.candidates(window, after):
             for trace in steps.fitting(candidates):
                 yield trace.position, trace
@@ -293,10 +299,14 @@ def found_by_time(
 class _Steps:
     """The steps of one search by time."""
 
-    def __init__(self, client: Client, project: str, search: Search, limit: int) -> None:
+    def __init__(
+        self, client: Client, project: str, search: Search, limit: int, *, days: list[Day], whole: Window
+    ) -> None:
         self._client = client
         self._project = project
         self._search = search
+        self._days = days
+        self._whole = whole
         self._newest_first = search.order == "desc"
         self._order = search.order.upper()
         self._needed = needed_span(search.where)
@@ -305,34 +315,60 @@ class _Steps:
             self._needed is not None and all(isinstance(part, AnySpan) for part in _parts(search.where))
         )
         self._at_once = min(limit + 1 if plain else 4 * limit, _MOST_AT_ONCE + 1)
+        # Of traces whose start was not seen yet: the copies that were found.
         self._copies: dict[str, list[Copy]] = {}
+        self._knows_behind = self._needed is None
 
     def candidates(self, window: Window, after: Position) -> Iterator[list[Position]]:
         """The traces with a span in the window that may fit, behind `after`, by their first start there."""
         if self._needed is None:
             yield from self._in_window(window, after, None)
             return
+        if self._newest_first and not self._knows_behind:
+            self._look_behind(self._needed)
         rest: Window | None = window
         while rest is not None:
             part, rest, copies = self._matching(rest, self._needed)
-            self._copies = {}
-            for copy in copies:
-                self._copies.setdefault(copy.trace_id, []).append(copy)
-            if copies:
+            # Going back in time, what was found behind the part so far may be of a trace that starts in it.
+            if not self._newest_first:
+                self._copies = {}
+            self._keep(copies)
+            if self._copies:
                 yield from self._in_window(part, after, sorted(self._copies))
+
+    def _keep(self, copies: Iterable[Copy]) -> None:
+        for copy in copies:
+            self._copies.setdefault(copy.trace_id, []).append(copy)
+
+    def _look_behind(self, needed: Condition) -> None:
+        """Find, once for all windows, what is behind the whole time and of a trace with a span in it."""
+        if rows_between(self._days, self._whole.until_ns, _NEVER) == 0:
+            self._knows_behind = True
+        elif rows_between(self._days, *self._whole) <= _MOST_CROSSED:
+            copies = self._found(_BEHIND_SQL, self._whole, needed, _MOST_FOUND)
+            self._knows_behind = len(copies) <= _MOST_FOUND
+            if self._knows_behind:
+                self._keep(copies)
+
+    def _behind_ns(self, window: Window) -> int:
+        """Where what comes behind a window begins, as far as it was not looked through already."""
+        return self._whole.until_ns if self._newest_first else window.until_ns
 
     def _in_window(
         self, window: Window, after: Position, trace_ids: list[str] | None
     ) -> Iterator[list[Position]]:
         totals = needed_totals(self._search.where)
         conditions, parameters = _of_totals(totals)
-        if totals:
+        if totals and rows_between(self._days, window.until_ns, _NEVER):
             # What is summed up in the window says nothing about a trace that goes on behind it.
             conditions = f"({conditions} OR trace_id IN ({CROSSING_SQL}))"
+        statuses = needed_statuses(self._search.where)
+        of_root, given_status = _of_root(statuses)
+        conditions, parameters = f"{conditions} AND {of_root}", parameters | given_status
         sql = candidates_sql(
-            self._search.order, conditions, summed=bool(totals), chosen=trace_ids is not None
+            self._search.order, conditions, summed=bool(totals or statuses), chosen=trace_ids is not None
         )
-        parameters |= self._bounds(window) | {"most": self._at_once}
+        parameters |= self._bounds(window) | {"behind": window.until_ns, "most": self._at_once}
         if trace_ids is not None:
             parameters["trace_ids"] = trace_ids
         full = True
@@ -357,7 +393,9 @@ class _Steps:
             if most and len(inside) > most:
                 part = self._until_edge(part, inside[-1].start_ns)
                 continue
-            behind = self._found(_BEHIND_SQL, part, needed, most)
+            behind: list[Copy] = []
+            if not self._knows_behind and rows_between(self._days, self._behind_ns(part), _NEVER):
+                behind = self._found(_BEHIND_SQL, part, needed, most)
             if not most or len(behind) <= most:
                 return part, self._left(window, part), inside + behind
             half = (part.until_ns - part.since_ns) // 2
@@ -386,6 +424,7 @@ class _Steps:
         parameters = {
             **condition.parameters,
             **self._bounds(window),
+            "behind": self._behind_ns(window),
             "few": _FEW_OF_TRACE,
             "most": most + 1 if most else (1 << 32) - 1,
         }
@@ -397,7 +436,7 @@ class _Steps:
     def fitting(self, candidates: list[Position]) -> Iterator[Trace]:
         """Those of the candidates that start where they were found, and fit."""
         extents = _starting(self._client, self._project, candidates)
-        copies = [copy for extent in extents for copy in self._copies.get(extent.trace_id, ())]
+        copies = [copy for extent in extents for copy in self._copies.pop(extent.trace_id, ())]
         traces = summaries(self._client, self._project, extents, copies)
         yield from fitting(
             self._client,
@@ -489,6 +528,24 @@ def _of_totals(totals: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
     return " AND ".join(texts) or "1", dict(parameters.given)
 
 
+# Where a span of the trace has no parent, the earliest such is the root, whatever comes behind it.
+_NO_PARENT = "parent_span_id = toFixedString('', 8)"
+_ROOT_STATUS = (
+    f"transform(argMinIf(status_code, (start_time, span_id), {_NO_PARENT}), [1, 2], ['ok', 'error'], 'unset')"
+)
+
+
+def _of_root(statuses: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
+    """Conditions on the status as an expression over the spans of a trace, true where they cannot tell."""
+    parameters = Parameters("s")
+    texts = []
+    for status in statuses:
+        names = [status.value] if status.op == "eq" else list(status.value or ())  # type: ignore[arg-type]
+        texts.append(f"{_ROOT_STATUS} IN {parameters.add(names, 'Array(String)')}")
+    known = " AND ".join(texts) or "1"
+    return f"(countIf({_NO_PARENT}) = 0 OR ({known}))" if texts else "1", dict(parameters.given)
+
+
 # --- by totals
 
 
@@ -499,6 +556,9 @@ def _found_by_total(
     value, kind = _RANKS[search.sort]
     needed = needed_span(search.where)
     totals, parameters = _of_totals(needed_totals(search.where))
+    of_root, given_status = _of_root(needed_statuses(search.where))
+    totals = f"{totals} AND {of_root}"
+    parameters |= given_status
     parameters |= {
         "project": project,
         "since": search.since_ns,

@@ -152,6 +152,17 @@ def needed_totals(where: Where) -> list[Whole]:
             return []
 
 
+def needed_statuses(where: Where) -> list[Whole]:
+    """Conditions on the status that every trace that fits fulfils."""
+    match where:
+        case AllOf(parts):
+            return [found for part in parts for found in needed_statuses(part)]
+        case Whole("status", "eq" | "in"):
+            return [where]
+        case _:
+            return []
+
+
 def facts_of(row: Mapping[str, Anything]) -> dict[str, Anything]:
     """What TRACE_FIELDS say of a trace, from a row of the summary query."""
     given = (row["input_tokens"], row["output_tokens"])

@@ -1,8 +1,8 @@
 """Windows: the order in which a search by time goes through the spans.
 
 How many spans each day has is known without reading any. A window is cut so that it holds about
-`FIRST_ROWS` spans, the next one twice as many, and so on: a search that finds enough at once reads little
-whatever is stored, and one that finds nothing makes few steps. Days without spans cost nothing.
+`FIRST_ROWS` spans, the next one four times as many, and so on: a search that finds enough at once reads
+little whatever is stored, and one that finds nothing makes few steps. Days without spans cost nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _backward(days: list[Day], since_ns: int, until_ns: int) -> Iterator[Window]
             cut = last - max(1, (last - first) * room // rows)
             yield Window(cut, top)
             rows -= room
-            rows_wanted = room = min(2 * rows_wanted, MOST_ROWS)
+            rows_wanted = room = min(4 * rows_wanted, MOST_ROWS)
             top = last = cut
         room = max(0, room - rows)
         bottom = first

@@ -37,7 +37,7 @@ def test_answers_are_documented_by_their_models(document):
     def model(path):
         return document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
 
-    assert model("/api/v1/traces") == {"$ref": "#/components/schemas/TracePage"}
+    assert model("/api/v1/traces") == {"$ref": "#/components/schemas/CountedTracePage"}
     assert model("/api/v1/traces/{trace_id}") == {"$ref": "#/components/schemas/TraceTree"}
     node = document["components"]["schemas"]["SpanNode"]["properties"]
     assert node["children"]["items"] == {"$ref": "#/components/schemas/SpanNode"}

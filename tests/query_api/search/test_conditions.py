@@ -28,6 +28,7 @@ from spanledger.query_api.search.conditions import (
     Text,
     compiled,
 )
+from spanledger.query_api.search.inherited import settled
 from spanledger.schemas.settings import Settings
 
 T0 = 1_760_000_000 * SECOND
@@ -287,6 +288,7 @@ def fields_sent(store):
             fields = {field: [text] for field, text in texts.items()}
             both = list(counts.values())
             fields |= {
+                "provider": [texts["provider"].lower()],  # the ledger has one spelling of each
                 "name": [made.name],
                 "service": [service],
                 "status": [CODES[made.status.code]],
@@ -336,6 +338,7 @@ def test_fields_are_compared_as_they_were_sent(reader, fields_sent, condition):
     project, sent = fields_sent
     expected = {span_id for span_id, fields in sent.items() if holds(condition, fields)}
     assert found(reader, project, condition) == expected
+    assert found(reader, project, settled(reader, project, condition)) == expected
 
 
 def test_ids_are_found_whole_and_in_any_case_and_nothing_else_is(reader, fields_sent):

@@ -72,7 +72,7 @@ class Sent(dict):
 def traces_sent(ingest, project):
     """Traces of one to four spans over days, some of which were corrected; what counts, by trace."""
     chance, sent, first, second = random.Random(4), Sent(), [], []
-    for _ in range(50):
+    for _ in range(30):
         trace_id = chance.randbytes(16)
         start = T0 + chance.randrange(4) * DAY + chance.randrange(8) * SECOND
         spans = []
@@ -169,7 +169,7 @@ trees = some.recursive(
 
 
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -177,13 +177,14 @@ trees = some.recursive(
 @given(
     where=trees,
     order=some.sampled_from(["desc", "asc"]),
-    limit=some.sampled_from([2, 9, 50]),
+    limit=some.sampled_from([4, 50]),
     bounds=some.sampled_from([(0, 10), (1, 2), (0, 2), (1, 10)]),
     most_found=some.sampled_from([1, 3, 2000]),
     first_rows=some.sampled_from([2, 20_000]),
+    most_crossed=some.sampled_from([0, 500_000]),
 )
 def test_every_tree_of_conditions_finds_what_a_plain_reading_finds(
-    reader, project, traces_sent, *, where, order, limit, bounds, most_found, first_rows
+    reader, project, traces_sent, *, where, order, limit, bounds, most_found, first_rows, most_crossed
 ):
     """In order and once each, whatever the windows are, and however few spans are looked at at once."""
     since, until = (T0 + day * DAY for day in bounds)
@@ -201,6 +202,7 @@ def test_every_tree_of_conditions_finds_what_a_plain_reading_finds(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(traces_module, "_MOST_FOUND", most_found)
+        patch.setattr(traces_module, "_MOST_CROSSED", most_crossed)
         patch.setattr(windows_module, "FIRST_ROWS", first_rows)
         search = Search(where, since, until, order=order)
         assert pages_of(reader, project, search, limit) == expected

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from otlp_requests import llm_span, request, span
 
+from spanledger.query_api.search.fields import FIELDS
 from spanledger.query_api.search.where import DEEPEST, MOST_CONDITIONS
+from spanledger.query_api.search.wholes import TRACE_FIELDS
 
 LEAF = {"field": "name", "value": "x"}
 
@@ -115,11 +118,15 @@ def test_the_rest_of_the_body_is_checked_like_parameters(idle_api, path, body, p
         b'{"where": {"attribute": "\\ud800", "value": 1}}',
         b'{"where": {"field": "tokens", "value": 1e999}}',
         b'{"where": {"field": "tokens", "value": NaN}}',
+        b'{"where": {"field": "tokens", "value": ' + b"9" * 4000 + b"}}",
+        b'{"where": {"field": "cost_usd", "value": ' + b"9" * 4000 + b"}}",
+        b'{"where": {"field": "cost_usd", "value": "1e-999999999"}}',
+        b'{"where": {"attribute": "k", "value": ' + b"9" * 5000 + b"}}",
         b'{"where": ' + b'{"not": ' * 100_000,
         b'{"cursor": "\\ud800"}',
         b"\xff",
     ],
-    ids=["nothing", "half", "surrogate", "key", "endless", "nan", "deep", "cursor", "bytes"],
+    ids=["nothing", "half", "surrogate", "key", "endless", "nan", *"1234", "deep", "cursor", "bytes"],
 )
 def test_a_body_that_is_none_is_refused(idle_api, path, sent):
     headers = {"Content-Type": "application/json"}
@@ -132,3 +139,23 @@ def test_a_search_as_json_takes_no_parameters(idle_api):
     answer = idle_api.post("/api/v1/spans/search?limit=5", json={})
     assert answer.status_code == 400
     assert "no parameters are taken here" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("value", [-1, 0.5, 2**63, 2**64, 10**37, -(10**37), 1e300, 5e-324])
+@pytest.mark.parametrize("path", ["spans", "traces"])
+def test_numbers_of_every_size_can_be_asked_of_every_field(api, ingest, path, value):
+    ingest(request(llm_span(input_tokens=10, output_tokens=10), span()))
+    fields = TRACE_FIELDS if path == "traces" else FIELDS
+    for name, field in fields.items():
+        if field.kind == "number":
+            found = {}
+            for op in ("eq", "lt", "ge"):
+                body = {"where": {"field": name, "op": op, "value": value}}
+                answer = api.post(f"/api/v1/{path}/search", json=body)
+                assert answer.status_code == 200, answer.text
+                found[op] = len(answer.json()[path])
+            known = {"where": {"field": name, "op": "exists"}}
+            assert found["lt"] + found["ge"] == len(
+                api.post(f"/api/v1/{path}/search", json=known).json()[path]
+            )
+            assert found["eq"] <= found["ge"]

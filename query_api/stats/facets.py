@@ -18,7 +18,7 @@ from spanledger.query_api.search.windows import Day, Window, samples
 from spanledger.query_api.values import typed
 
 # Rows that are looked at, in how many pieces: those of values, and those of all attributes.
-VALUE_ROWS, ATTRIBUTE_ROWS, PIECES = 500_000, 50_000, 20
+VALUE_ROWS, ATTRIBUTE_ROWS, PIECES = 200_000, 20_000, 20
 MOST_KEYS = 500
 LONGEST_VALUE = 200  # bytes; what is longer is no value to choose from
 

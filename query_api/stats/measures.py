@@ -6,7 +6,7 @@ percentile is the value of a call, chosen among all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -36,7 +36,15 @@ _TOKENS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_a
 # What can be a time: a sender may say anything. A nanosecond is as fine as times are stored.
 _SAYS_FIRST_CHUNK = "ifNull(time_to_first_chunk_s BETWEEN 0 AND 9e9, 0)"
 _FIRST_CHUNK_NS = f"toInt64(round(if({_SAYS_FIRST_CHUNK}, assumeNotNull(time_to_first_chunk_s), 0.) * 1e9))"
-_MADE_TOKENS = "output_tokens > 0 AND duration_ns > 0"
+_MADE_TOKENS = "ifNull(output_tokens, 0) > 0 AND duration_ns > 0"
+# Columns that few senders fill. Each takes as long to read as all of the rest takes to group, so it is left
+# out where no span has it.
+RARE: dict[Measure, tuple[str, ...]] = {
+    "tokens": tuple(f"{name}_tokens" for name in _TOKENS[2:]),
+    "time_to_first_chunk": ("time_to_first_chunk_s",),
+}
+_NULL = "CAST(NULL, 'Nullable(UInt128)')"
+_NONE = {"chunk": "arrayWithConstant(4, toFloat32(nan))", "chunk_count": "toUInt64(0)"}
 
 
 class _Sql(NamedTuple):
@@ -96,13 +104,19 @@ _ORDERS: dict[Order, str] = {
 }
 
 
-def columns(of: Of, measures: Sequence[Measure]) -> list[tuple[str, str]]:
-    """Name and expression of each column that the measures are made of."""
+def columns(of: Of, measures: Sequence[Measure], unsent: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Name and expression of each column that the measures are made of.
+
+    `unsent`: columns of RARE that are NULL in every span that is asked for.
+    """
     counted = "" if of == "calls" else "counted"
     found = [("spans", "count()"), ("errors", "countIf(status_code = 2)"), ("calls", _calls(of))]
     for measure in MEASURES:
         if measure in measures:
-            found += [(name, sql.text(counted)) for name, sql in _OF_CALLS.get(measure, {}).items()]
+            for name, sql in _OF_CALLS.get(measure, {}).items():
+                column = f"{name}_tokens" if measure == "tokens" else RARE.get(measure, ("",))[0]
+                gone = column in unsent
+                found.append((name, _NONE.get(name, _NULL) if gone else sql.text(counted)))
             found += [(name, sql.text("")) for name, sql in _OF_ALL.get(measure, {}).items()]
     return found
 

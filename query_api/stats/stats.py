@@ -21,6 +21,7 @@ from spanledger.query_api.stats.buckets import Bucket, cuts, local_text
 from spanledger.query_api.stats.inherited import INHERITED, joined, own_or_of_trace
 from spanledger.query_api.stats.measures import (
     MEASURES,
+    RARE,
     Measure,
     Of,
     Order,
@@ -180,8 +181,9 @@ def _few(client: Client, source: _Source, asked: Asked) -> list[Key] | None:
     if asked.until_ns - asked.since_ns < _SHORT_NS or any(name in _MANY for name in asked.group_by):
         return None
     keys = ", ".join(f"toString({_value(name)})" for name in asked.group_by)
+    counted = " AND counted" if asked.of == "calls" else ""
     found = client.query(
-        f"SELECT DISTINCT {keys} FROM spans WHERE {_WITHIN} LIMIT {{most:UInt32}}",  # noqa: S608
+        f"SELECT DISTINCT {keys} FROM spans WHERE {_WITHIN}{counted} LIMIT {{most:UInt32}}",  # noqa: S608
         parameters=source.parameters | {"most": asked.limit + 1},
     ).result_rows
     return [tuple(row) for row in found] if len(found) <= asked.limit else None
@@ -239,13 +241,15 @@ def _rows(
         of_bucket = "roundDown(toUnixTimestamp(start_time), {cuts:Array(Int64)})"
         parameters["cuts"] = [each.start for each in buckets]
     places = {each.start: n for n, each in enumerate(buckets, 1)}
-    measured = sorted({*asked.measures, *order_needs(asked.order)})
+    measures = sorted({*asked.measures, *order_needs(asked.order)})
+    unsent = _unsent(client, source, measures) if asked.until_ns - asked.since_ns >= _SHORT_NS else ()
+    measured = columns(asked.of, measures, unsent)
     parameters |= source.parameters
     # A call with two tags stands in two groups: what is not by group is asked for apart.
     apart = "tag" in asked.group_by
     found: dict[tuple[int, int], Row] = {}
     for by_group in (number, "") if apart else (number,):
-        sql = _cube(source, asked.of, measured, by_group, of_bucket)
+        sql = _cube(source, measured, by_group, of_bucket)
         for row in client.query(sql, parameters=parameters).named_results():
             group, in_bucket = row.pop("g"), row.pop("b")
             if not (apart and by_group and not group):
@@ -253,16 +257,26 @@ def _rows(
     return found
 
 
-def _cube(source: _Source, of: Of, measures: Sequence[Measure], number: str, bucket: str) -> str:
+def _unsent(client: Client, source: _Source, measures: Sequence[Measure]) -> list[str]:
+    """The columns of RARE that no span has. Takes milliseconds: of a value only its being there is read."""
+
+    def is_sent(name: str) -> bool:
+        sql = f"SELECT 1 FROM spans WHERE {_WITHIN} AND NOT {name}.null LIMIT 1"  # noqa: S608 - constants
+        return bool(client.query(sql, parameters=source.parameters).result_rows)
+
+    return [name for measure in measures for name in RARE.get(measure, ()) if not is_sent(name)]
+
+
+def _cube(source: _Source, measured: Sequence[tuple[str, str]], number: str, bucket: str) -> str:
     keys = [name for name, sql in (("g", number), ("b", bucket)) if sql]
-    measured = ", ".join(f"{sql} AS m_{name}" for name, sql in columns(of, measures))
-    given = ", ".join(f"m_{name} AS {name}" for name, _ in columns(of, measures))
+    made = ", ".join(f"{sql} AS m_{name}" for name, sql in measured)
+    given = ", ".join(f"m_{name} AS {name}" for name, _ in measured)
     every = "grouping(b)" if bucket else "1"
     group_by = f" GROUP BY {', '.join(keys)} WITH CUBE" if keys else ""
     return (
         f"SELECT g, b, every_bucket, {given} FROM (SELECT "  # noqa: S608 - constants, and parameters
         f"{number or 'toUInt32(0)'} AS g, {bucket or 'toInt64(0)'} AS b, {every} AS every_bucket, "
-        f"{measured} FROM {source.sql}{group_by})"
+        f"{made} FROM {source.sql}{group_by})"
     )
 
 

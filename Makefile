@@ -7,7 +7,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test faults fuzz golden test-fast lint format types bench bench-quick bench-reprice plots soak node clean
+.PHONY: help install demo serve test faults fuzz golden test-fast lint format types bench bench-quick bench-query bench-reprice plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -64,6 +64,9 @@ bench: $(VENV)/.installed  ## measure 2 million spans beside what ClickHouse can
 
 bench-quick: $(VENV)/.installed  ## the same with few spans, for a first impression (two minutes)
 	$(BIN)/python -m bench --quick
+
+bench-query: $(VENV)/.installed  ## ask ten million stored spans (a quarter of an hour; 5 GB, kept in bench-data)
+	$(BIN)/python -m bench.query --json bench-query-results.json
 
 bench-reprice: $(VENV)/.installed  ## work out the costs of a million stored calls again (two minutes)
 	$(BIN)/python -m bench.reprice

@@ -67,4 +67,8 @@ class Rows:
         return self._blocks.make(requests)
 
     def insert(self, block: Block, table: str = TABLE) -> None:
+        if block.times and table == TABLE:
+            self._client.raw_insert(
+                "trace_times", insert_block=block.times, settings=INSERT_SETTINGS, fmt="Native"
+            )
         self._client.raw_insert(table, insert_block=block.data, settings=INSERT_SETTINGS, fmt="Native")

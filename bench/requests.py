@@ -27,9 +27,6 @@ _RESOURCE = {
     "telemetry.sdk.name": "opentelemetry",
     "telemetry.sdk.version": "1.45.1",
 }
-# Traces begin one after another as if 75,000 spans came in a second.
-_NS_BETWEEN_TRACES = SPANS_IN_TRACE * 10**9 // 75_000
-
 Times = NDArray[np.uint64]
 
 
@@ -66,7 +63,7 @@ class Requests:
 
     def _stamp(self, counters: Counters, template: _Template) -> _Stamp:
         traces = counters // np.uint64(SPANS_IN_TRACE)
-        began = traces * np.uint64(_NS_BETWEEN_TRACES) + np.uint64(self.workload.start_time_ns)
+        began = traces * np.uint64(self.workload.trace_every_ns) + np.uint64(self.workload.start_time_ns)
         parents = traces[template.children] * np.uint64(SPANS_IN_TRACE) + template.parents
         return _Stamp(
             self._ids.traces(counters),

@@ -17,15 +17,20 @@ from spanledger.schemas.settings import Settings
 
 _READY_WITHIN_S = 60
 _STOPPED_WITHIN_S = 60
+_EVENTS = {"grpc": "otlp over grpc", "http": "otlp over http", "api": "answering queries"}
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server that is ready: its process, its database, and where it takes OTLP (`host:port`)."""
+    """A server that is ready: its process, its database, and its addresses (`host:port`)."""
 
     pid: int
     database: Path
     addresses: Mapping[str, str]
+
+    @property
+    def api(self) -> str:
+        return self.addresses["api"]
 
     def address(self, protocol: ProtocolName) -> str:
         """Raises ValueError where the server does not speak it."""
@@ -69,10 +74,10 @@ def _wait_until_ready(server: subprocess.Popen[bytes], log: Path) -> dict[str, s
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
         if any(line.get("event") == "ready" for line in lines):
             return {
-                transport: f"127.0.0.1:{line['port']}"
+                name: f"127.0.0.1:{line['port']}"
                 for line in lines
-                for transport in ("grpc", "http")
-                if "port" in line and f"otlp over {transport}" in line["event"].lower()
+                for name, event in _EVENTS.items()
+                if "port" in line and event in line["event"].lower()
             }
         if server.poll() is not None:
             break

@@ -19,7 +19,8 @@ class Workload:
 
     `span_bytes`: mean size of a span in the protobuf encoding. `attributes`: of each span. `errors`,
     `nested`: share of the spans that failed, and that carry a map or an array of arrays. `distinct`: after
-    so many spans the texts come again, under new ids and times. `start_time_ns`: when the first trace began.
+    so many spans the texts come again, under new ids and times. `start_time_ns`: when the first trace began;
+    `trace_every_ns`: how long after it the next one did.
     Raises ValueError naming what cannot be.
     """
 
@@ -32,6 +33,7 @@ class Workload:
     nested: float = 0.0
     distinct: int = 16_384
     start_time_ns: int = 1_767_614_400_000_000_000  # 2026-01-05 12:00 UTC: one hour, one partition
+    trace_every_ns: int = SPANS_IN_TRACE * 10**9 // 75_000  # as if 75,000 spans came in a second
     encoding: Encoding = "protobuf"
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ _HELP = {
     "nested": "share of spans with a map or an array of arrays among their attributes",
     "distinct": "spans until their texts come again",
     "start_time_ns": "start of the first trace",
+    "trace_every_ns": "nanoseconds from the start of a trace to that of the next",
 }
 
 

@@ -68,9 +68,11 @@ class Store:
         table = requests[0].table
         try:
             block = self._blocks[table].make(requests)
+            if block.times:
+                # First, so that whatever happens in between no stored span lies outside its trace's times.
+                self._insert("trace_times", block.times)
             # Both of its backends take any buffer, though it says bytes only.
-            data = cast("bytes", block.data)
-            self._client.raw_insert(table, insert_block=data, settings=INSERT_SETTINGS, fmt="Native")
+            self._insert(table, cast("bytes", block.data))
         except ClickHouseError as error:
             # Its text names files, addresses and statements: for the log, not for whoever sent the data.
             _log.warning("an insert failed: %.500s", error)
@@ -82,6 +84,9 @@ class Store:
         if self._watch is not None:
             self._watch.saw(block.calls)
         return block
+
+    def _insert(self, table: str, data: bytes) -> None:
+        self._client.raw_insert(table, insert_block=data, settings=INSERT_SETTINGS, fmt="Native")
 
     def close(self) -> None:
         self._client.close()

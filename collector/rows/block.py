@@ -45,7 +45,7 @@ class Block(NamedTuple):
     """Rows in the Native format, how many attributes were cut or left out on the way, by reason, and what
     calls of language models are in it.
 
-    `data` lasts until the next block is made.
+    `data` lasts until the next block is made. `times`: a block for the table `trace_times`; empty: none.
     """
 
     data: memoryview
@@ -54,6 +54,7 @@ class Block(NamedTuple):
     dropped_key_length: int
     dropped_count: int
     calls: Sequence[Seen] = ()
+    times: bytes = b""
 
 
 class Limits(NamedTuple):
@@ -108,6 +109,7 @@ class Blocks:
             int(state[memory.DROPPED_LONG]),
             int(state[memory.DROPPED_MANY]),
             made.calls,
+            bytes(native.Buffer().block(*made.times)) if made.times[0] else b"",
         )
 
     def _bound(self, requests: Sequence[Request]) -> None:

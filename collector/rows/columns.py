@@ -29,10 +29,14 @@ Column = tuple[str, str, native.Pieces]  # name, type, values
 
 
 class Made(NamedTuple):
-    """The columns of a block, and what calls of language models are in it."""
+    """The columns of a block, and what calls of language models are in it.
+
+    `times`: rows and columns of what `trace_times` is told.
+    """
 
     columns: list[Column]
     calls: list[Seen]
+    times: tuple[int, list[Column]] = (0, [])
 
 
 class Columns:

@@ -14,6 +14,7 @@ from spanledger.collector.rows.columns import LOW, TEXT, TIME, Column, Columns, 
 from spanledger.collector.rows.memory import Memory
 from spanledger.collector.rows.money import Calls, Pricing, money_columns, reported_amounts
 from spanledger.collector.rows.texts import Texts, joined, numbered
+from spanledger.collector.rows.trace_times import trace_times
 from spanledger.schemas.calls import (
     COUNTED_ROLES,
     dialect_of,
@@ -64,7 +65,13 @@ class SpanColumns(Columns):
             ("dropped_links_count", "UInt32", self.numbers(c.C_DROPPED_LINKS, np.uint32)),
         ]
         facts, counted = self._facts()
-        return Made(self.shared() + columns + self._events() + self._links() + facts, self._calls(counted))
+        shared = self.shared()
+        [trace_ids] = next(values for name, _, values in shared if name == "trace_id")
+        return Made(
+            shared + columns + self._events() + self._links() + facts,
+            self._calls(counted),
+            trace_times(trace_ids, self.cell(c.C_START)),
+        )
 
     def _events(self) -> list[Column]:
         e, ends = self.m.nested[:, : self.m.state[memory.EVENTS]], self.cell(spans.C_EVENTS)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+import time
+
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from otlp_requests import request, span
 
 START = 1_790_000_000_123_456_789
 # Names and types of the exporter's table (opentelemetry-collector-contrib, clickhouseexporter, traces).
@@ -100,3 +106,52 @@ def test_a_span_reads_as_the_exporter_would_have_stored_it(ingest, reader):
             "ns": START,
         }
     ]
+
+
+# The questions that the exporter's README asks of its traces, about spans of the last hour; in each the
+# columns that it names.
+COLUMNS = """Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Duration, StatusCode,
+    StatusMessage, toString(SpanAttributes), toString(ResourceAttributes), toString(Events.Name),
+    toString(Links.TraceId)"""
+OF_SERVICE = f"""SELECT {COLUMNS} FROM otel_traces
+WHERE ServiceName = {{service:String}} AND @CONDITION@ AND Timestamp >= NOW() - INTERVAL 1 HOUR LIMIT 100"""
+OF_TRACE = f"""WITH {{trace:String}} AS trace_id,
+    (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = trace_id) AS start,
+    (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = trace_id) AS end
+SELECT {COLUMNS} FROM otel_traces
+WHERE TraceId = trace_id AND Timestamp >= start AND Timestamp <= end LIMIT 100"""
+
+
+@pytest.fixture
+def recent(ingest):
+    """A service with a call of another service, an error and a slow span; each a trace of its own."""
+    service = f"exporter-{secrets.token_hex(4)}"
+    spans = {
+        "calls": span(name="calls", attributes={"peer.service": "telemetrygen-server"}),
+        "fails": span(name="fails", status=Status(code=2)),
+        "slow": span(name="slow", end_time_unix_nano=time.time_ns()),
+    }
+    ingest(request(*spans.values(), resource={"service.name": service}))
+    return service, spans
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("SpanAttributes['peer.service'] = 'telemetrygen-server'", "calls"),
+        ("StatusCode = 'Error'", "fails"),
+        ("Duration > 1 * 1e9", "slow"),
+    ],
+)
+def test_what_the_exporters_readme_asks_of_a_service_is_answered(reader, recent, condition, found):
+    service, _ = recent
+    sql = OF_SERVICE.replace("@CONDITION@", condition)
+    rows = reader.query(sql, parameters={"service": service}).result_rows
+    assert [(row[4], row[6]) for row in rows] == [(found, service)]
+
+
+def test_what_the_exporters_readme_asks_of_a_trace_is_answered(reader, recent):
+    _, spans = recent
+    trace_id = spans["slow"].trace_id.hex()
+    rows = reader.query(OF_TRACE, parameters={"trace": trace_id}).result_rows
+    assert [(row[1], row[4]) for row in rows] == [(trace_id, "slow")]

@@ -1,0 +1,1 @@
+"""`make bench-query`: how long questions take on millions of stored spans."""

@@ -1,4 +1,4 @@
-"""Export of a ledger into files, and import of these into an empty one: identical rows, and how long it takes.
+"""Export of a ledger into files, and import of these into an empty one: identical rows, and how fast.
 
 `python -m bench.transfer` (a million spans; or `--spans 100000`). Two servers, one after the other, each with
 the memory that it used at most; both are asked through `spanledger export` and `spanledger import`.

@@ -21,6 +21,18 @@ GROUP BY trace_id
 """
 
 
+# The same as a condition on the spans of one trace, {trace_id:String}, without a query of its own: a constant
+# by the time that partitions and index are chosen. Where the table knows nothing it leaves nothing out.
+WITHIN_EXTENT = """
+    start_time >= (
+        SELECT min(first) FROM trace_times WHERE trace_id = toFixedString(unhex({trace_id:String}), 16)
+    )
+    AND start_time <= (
+        SELECT if(count() = 0, fromUnixTimestamp64Nano(9223372036854775807, 'UTC'), max(last))
+        FROM trace_times WHERE trace_id = toFixedString(unhex({trace_id:String}), 16)
+    )"""
+
+
 class Extent(NamedTuple):
     """No span of the trace starts before `first_ns` or after `last_ns`; there may be none at them either."""
 

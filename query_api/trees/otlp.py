@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from spanledger.query_api.extents import WITHIN_EXTENT
 from spanledger.query_api.problems import TraceTooLarge
 
 Row = Mapping[str, Any]
@@ -70,7 +71,13 @@ LOGS_SQL = "".join(
     ("SELECT ", LOG_COLUMNS, "\nFROM logs FINAL", _TRACE, "time, span_id, id\nLIMIT {most:UInt32}")
 )
 SPANS_SQL = "".join(
-    ("SELECT ", SPAN_COLUMNS, "\nFROM spans FINAL", _TRACE, "start_time, span_id\nLIMIT {most:UInt32}")
+    (
+        "SELECT ",
+        SPAN_COLUMNS,
+        "\nFROM spans FINAL",
+        _TRACE.replace("\nORDER BY", f"\n    AND {WITHIN_EXTENT}\nORDER BY"),
+        "start_time, span_id\nLIMIT {most:UInt32}",
+    )
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from spanledger.query_api.extents import WITHIN_EXTENT
 from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.search.traces import status_name
@@ -60,10 +61,11 @@ _COLUMNS = {
     "otlp": """
     trace_state, flags, dropped_attributes_count, dropped_events_count, dropped_links_count""",
 }
-_FROM = """
+_FROM = f"""
 FROM spans FINAL
-WHERE project = {project:String} AND trace_id = toFixedString(unhex({trace_id:String}), 16)
-LIMIT {most:UInt32}
+WHERE project = {{project:String}} AND trace_id = toFixedString(unhex({{trace_id:String}}), 16)
+    AND {WITHIN_EXTENT}
+LIMIT {{most:UInt32}}
 """
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")

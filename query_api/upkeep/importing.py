@@ -290,16 +290,32 @@ def _of_project(table: pa.Table, project: str) -> pa.Table:
 async def _store(writer: Writer, layout: _Layout, table: pa.Table | None) -> None:
     if table is None or not table.num_rows:
         return
+    blocks = [(layout.table, table)]
+    if layout.table == "spans":
+        # First, so that no stored span ever lies outside its trace's times.
+        blocks.insert(0, ("trace_times", _trace_times(table)))
+
+    def insert(client: Client) -> None:
+        for name, rows in blocks:
+            columns = [f"`{column}`" for column in rows.schema.names]
+            client.raw_insert(name, columns, _arrow(rows), INSERT_SETTINGS, "ArrowStream")
+
+    await _patiently(writer, insert)
+
+
+def _trace_times(table: pa.Table) -> pa.Table:
+    times = table.select(["trace_id", "start_time"]).group_by("trace_id")
+    found = times.aggregate([("start_time", "min"), ("start_time", "max")])
+    return found.select(["trace_id", "start_time_min", "start_time_max"]).rename_columns(
+        ["trace_id", "first", "last"]
+    )
+
+
+def _arrow(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table.combine_chunks())
-    block = sink.getvalue().to_pybytes()
-    names = [f"`{name}`" for name in table.schema.names]
-
-    def insert(client: Client) -> None:
-        client.raw_insert(layout.table, names, block, INSERT_SETTINGS, "ArrowStream")
-
-    await _patiently(writer, insert)
+    return bytes(sink.getvalue())
 
 
 async def _patiently(writer: Writer, work: Callable[[Client], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = 1_000_000_000
@@ -34,8 +35,12 @@ def parse_time(text: object) -> int:
 def format_time(nanoseconds: int) -> str:
     """RFC 3339 in UTC with nine fraction digits."""
     seconds, fraction = divmod(nanoseconds, _SECOND)
-    moment = _EPOCH + timedelta(seconds=seconds)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+    return f"{_second(seconds)}.{fraction:09d}Z"
+
+
+@lru_cache(4096)  # the times of a trace are of few seconds
+def _second(seconds: int) -> str:
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
 
 
 def milliseconds(nanoseconds: int) -> float:

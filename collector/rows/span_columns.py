@@ -11,6 +11,7 @@ import numpy as np
 from spanledger.collector.duplicates.watch import Seen
 from spanledger.collector.rows import memory, native, spans, usage
 from spanledger.collector.rows.columns import LOW, TEXT, TIME, Column, Columns, Made, uint32
+from spanledger.collector.rows.copies import received_times
 from spanledger.collector.rows.memory import Memory
 from spanledger.collector.rows.money import Calls, Pricing, money_columns, reported_amounts
 from spanledger.collector.rows.texts import Texts, joined, numbered
@@ -65,13 +66,17 @@ class SpanColumns(Columns):
             ("dropped_links_count", "UInt32", self.numbers(c.C_DROPPED_LINKS, np.uint32)),
         ]
         facts, counted = self._facts()
-        shared = self.shared()
+        shared = self._shared()
         [trace_ids] = next(values for name, _, values in shared if name == "trace_id")
         return Made(
             shared + columns + self._events() + self._links() + facts,
             self._calls(counted),
             trace_times(trace_ids, self.cell(c.C_START)),
         )
+
+    def _shared(self) -> list[Column]:
+        received = ("received_at", TIME, [received_times(self, self._rows)])
+        return [received if column[0] == "received_at" else column for column in self.shared()]
 
     def _events(self) -> list[Column]:
         e, ends = self.m.nested[:, : self.m.state[memory.EVENTS]], self.cell(spans.C_EVENTS)

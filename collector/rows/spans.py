@@ -157,8 +157,10 @@ FIELD_COLUMNS = 10
     C_CUT,
     C_FIRST_CHUNK,  # the time of an event that says so; 0: none does
     C_HINTS,
+    C_SENT,  # where the span stands as it was sent, and its size
+    C_SENT_SIZE,
     C_MAPS,  # one for each map up to M_SCOPE
-) = range(32)
+) = range(34)
 FIELD_CELLS = C_MAPS + M_SCOPE + 1  # two for each field of the dialect table
 
 # What becomes of a field's value; dialects.py has the words.
@@ -615,4 +617,5 @@ def put_span(m: Any, at: Any, end: Any, row: Any, head: Any) -> None:
     c[C_DROPPED_LINKS, row] = head[scan.DROPPED_LINKS]
     c[C_EVENTS, row], c[C_LINKS, row] = m.state[EVENTS], m.state[LINKS]
     c[C_FIRST_CHUNK, row], c[C_HINTS, row] = m.state[FIRST_CHUNK], m.state[SEEN_HINTS]
+    c[C_SENT, row], c[C_SENT_SIZE, row] = at, end - at
     close_row(m, row)

@@ -26,7 +26,7 @@ from spanledger.schemas.errors import Busy
 FORMAT_VERSION = 1
 Format = Literal["jsonl", "parquet", "otlp"]
 TableName = Literal["spans", "logs"]
-_CHUNK_BYTES = 4 << 20
+_CHUNK_BYTES = 8 << 20
 _MOST_ROWS = 5_000
 _FIRST_ROWS = 500
 _WINDOW_ROWS = 2_000

@@ -292,19 +292,26 @@ async def _store(writer: Writer, layout: _Layout, table: pa.Table | None) -> Non
         return
     blocks = [(layout.table, table)]
     if layout.table == "spans":
-        # First, as the collector does: no stored span may lie outside its trace's times.
-        times = table.select(["trace_id", "start_time", "start_time"])
-        blocks.insert(0, ("trace_times", times.rename_columns(["trace_id", "first", "last"])))
+        # First, so that no stored span ever lies outside its trace's times.
+        blocks.insert(0, ("trace_times", _trace_times(table)))
 
     def insert(client: Client) -> None:
         for name, rows in blocks:
             columns = [f"`{column}`" for column in rows.schema.names]
-            client.raw_insert(name, columns, _stream(rows), INSERT_SETTINGS, "ArrowStream")
+            client.raw_insert(name, columns, _arrow(rows), INSERT_SETTINGS, "ArrowStream")
 
     await _patiently(writer, insert)
 
 
-def _stream(table: pa.Table) -> bytes:
+def _trace_times(table: pa.Table) -> pa.Table:
+    times = table.select(["trace_id", "start_time"]).group_by("trace_id")
+    found = times.aggregate([("start_time", "min"), ("start_time", "max")])
+    return found.select(["trace_id", "start_time_min", "start_time_max"]).rename_columns(
+        ["trace_id", "first", "last"]
+    )
+
+
+def _arrow(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table.combine_chunks())

@@ -137,6 +137,32 @@ def test_any_spans_in_any_order_batches_and_repetitions_give_byte_identical_answ
     )
 
 
+def test_of_copies_received_at_one_time_the_same_counts_in_any_order(store, reader):
+    """Copies in one request, which differ in what they say, or only in their resource or scope."""
+    chance = Random(3)
+    one = Span(trace_id=TRACE_ID, span_id=b"1" * 8, start_time_unix_nano=T0, name="work")
+    said = [request(one, resource={"service.name": name}, scope=scope) for name in "ab" for scope in "xy"]
+    for name in ("more", "Work", "é"):
+        one.name = name
+        said.append(request(one, resource={"service.name": "a"}))
+    found = set()
+    for _ in range(12):
+        chance.shuffle(said)
+        together = request()
+        for each in said:
+            together.MergeFrom(each)
+        project = f"order-{uuid4().hex}"
+        body = together.SerializeToString()
+        store.insert([Request(body, project, 7, check(body, 32).spans)])
+        found.add(tuple(read(reader, project) for read in READERS.values()))
+    assert len(found) == 1
+    [row] = reader.query(
+        "SELECT toUnixTimestamp64Nano(received_at) FROM spans FINAL WHERE project = {project:String}",
+        parameters={"project": project},
+    ).result_rows
+    assert row == (7,)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "deep"), [(10_000, False), (5_000, True)])
 def test_large_traces_do_not_depend_on_arrival_either(store, reader, count, deep):

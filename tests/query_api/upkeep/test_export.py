@@ -266,3 +266,28 @@ def test_a_file_without_newer_columns_gets_their_defaults(make_api, lines):
     api = make_api(project=f"older-{rows[0]['span_id']}")
     assert api.post("/api/v1/import", content=body).json() == {"table": "spans", "rows": 2}
     assert [json.loads(line)["cost_origin"] for line in exported(api).splitlines()[1:-1]] == ["", ""]
+
+
+def test_imported_spans_lie_within_the_times_of_their_traces(make_api, writer, store, project):
+    """A trace is looked up within these times: one that is imported into an empty ledger must have them."""
+    sent = [span(start_time_unix_nano=T0 + n * 10**9) for n in range(3)]
+    for one in sent:
+        one.trace_id = sent[0].trace_id
+    body = request(*sent).SerializeToString()
+    store.insert([Request(body, project, 5, 3)])
+    file = exported(make_api())
+    trace_id = sent[0].trace_id.hex()
+    where = "trace_id = toFixedString(unhex({trace_id:String}), 16)"
+    writer.command(
+        f"ALTER TABLE trace_times DELETE WHERE {where} SETTINGS mutations_sync = 2",
+        parameters={"trace_id": trace_id},
+    )
+    copy = make_api(project=f"{project}-copy")
+    assert copy.post("/api/v1/import", content=file).status_code == 200
+    found = writer.query(
+        "SELECT toUnixTimestamp64Nano(min(first)), toUnixTimestamp64Nano(max(last)) "
+        f"FROM trace_times WHERE {where}",
+        parameters={"trace_id": trace_id},
+    ).result_rows
+    assert found == [(T0, T0 + 2 * 10**9)]
+    assert copy.get(f"/api/v1/traces/{trace_id}").json()["span_count"] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -22,11 +23,16 @@ from spanledger.query_api.search.routes import search
 from spanledger.query_api.service import service
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.trees.routes import trees
+from spanledger.query_api.upkeep.deletion import DeletionWriter
+from spanledger.query_api.upkeep.deletion_parameters import ALLOWED_IN_DELETION_PATHS, ALLOWED_OF_DELETION
+from spanledger.query_api.upkeep.deletion_routes import deletion
+from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 
-_ROOMS = (trees, search, prices)
+_ROOMS = (trees, search, prices, deletion)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -39,12 +45,14 @@ def create_app(
     *,
     queries: bool = True,
     ready: Callable[[], bool] = lambda: True,
+    removals: Removals | None = None,
 ) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
     The database need not be there when the application starts. It must not be forked after that.
     Without `queries` only health and metrics are answered, for a collector that runs alone.
     `ready`: whether the process wants work, which GET /readyz asks before it asks the database.
+    `removals`: what must not be stored, where a collector in the same process shares it.
     """
 
     @asynccontextmanager
@@ -54,6 +62,11 @@ def create_app(
         app.state.probe = Readers(target, size=1)
         app.state.books = Books(target)
         app.state.writer = Writer(target)
+        app.state.deletion_writer = DeletionWriter(target)
+        app.state.removals = removals or Removals(target, settings.retention_days)
+        app.state.keeper = Keeper(target, app.state.removals)
+        if queries:
+            app.state.keeper.start()
         try:
             yield
         finally:
@@ -62,6 +75,8 @@ def create_app(
             app.state.probe.close()
             app.state.books.close()
             app.state.writer.close()
+            app.state.deletion_writer.close()
+            await asyncio.to_thread(app.state.keeper.stop)
 
     app = FastAPI(
         title="spanledger",
@@ -84,7 +99,11 @@ def create_app(
         for room in _ROOMS:
             app.include_router(room, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, ALLOWED_OF_PRICES | ALLOWED, ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH)
+    install_problems(
+        app,
+        ALLOWED_OF_DELETION | ALLOWED_OF_PRICES | ALLOWED,
+        ALLOWED_IN_DELETION_PATHS | ALLOWED_IN_PRICE_PATHS | ALLOWED_IN_PATH,
+    )
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings)

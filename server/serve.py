@@ -34,6 +34,7 @@ from spanledger.query_api.app import create_app
 from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.errors import Misconfigured
 from spanledger.schemas.prices import load_prices
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings, split_listen
 from spanledger.schemas.tls import Tls, read_tls
 from spanledger.server.log_errors import in_words
@@ -112,10 +113,17 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
     phase = _Phase(settings.shutdown_timeout_s)
     async with contextlib.AsyncExitStack() as parts:
         # What is entered last ends first: health and metrics are answered until the collector is done.
+        removals = Removals(target, settings.retention_days)
+        await asyncio.to_thread(removals.start)
+        parts.callback(removals.stop)
         queries = only != "collector"
-        await parts.enter_async_context(_http(target, settings, registry, phase, queries=queries))
+        await parts.enter_async_context(
+            _http(target, settings, registry, phase, removals=removals, queries=queries)
+        )
         if only != "api":
-            await parts.enter_async_context(_collector(target, settings, registry, tls, phase))
+            await parts.enter_async_context(
+                _collector(target, settings, registry, tls, phase, removals=removals)
+            )
         # Modules and tables stay to the end: looking through them for garbage took 1 % of all processor time.
         gc.collect()
         gc.freeze()
@@ -148,13 +156,19 @@ class _Phase:
 
 @contextlib.asynccontextmanager
 async def _collector(
-    target: Target, settings: Settings, registry: CollectorRegistry, tls: Tls | None, phase: _Phase
+    target: Target,
+    settings: Settings,
+    registry: CollectorRegistry,
+    tls: Tls | None,
+    phase: _Phase,
+    *,
+    removals: Removals,
 ) -> AsyncIterator[None]:
     metrics = Metrics(registry)
     duplicates = Duplicates(target, settings, metrics)
-    stores = [Store(target, settings, duplicates.watch) for _ in range(settings.insert_workers)]
+    stores = [Store(target, settings, duplicates.watch, removals) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
-    ingest = Ingest(batcher, settings, metrics)
+    ingest = Ingest(batcher, settings, metrics, removals)
     over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls)
     over_http = HttpReceiver(ingest, settings, metrics, tls=tls)
     batcher.start()
@@ -182,11 +196,17 @@ class _HttpServer(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _http(
-    target: Target, settings: Settings, registry: CollectorRegistry, phase: _Phase, *, queries: bool
+    target: Target,
+    settings: Settings,
+    registry: CollectorRegistry,
+    phase: _Phase,
+    *,
+    removals: Removals,
+    queries: bool,
 ) -> AsyncIterator[None]:
     listener = _bind(settings.api_listen)
     config = uvicorn.Config(
-        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready),
+        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready, removals=removals),
         log_config=None,
         access_log=False,
         server_header=False,

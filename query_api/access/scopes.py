@@ -14,4 +14,9 @@ SCOPE_OF: dict[tuple[str, str], Scope | None] = {
     ("GET", "/api/v1/status"): "admin",
     ("GET", "/api/v1/traces"): "read",
     ("GET", "/api/v1/traces/{trace_id}"): "read",
+    ("POST", "/api/v1/deletions"): "write",
+    ("GET", "/api/v1/deletions"): "read",
+    ("GET", "/api/v1/deletions/{deletion_id}"): "read",
+    ("GET", "/api/v1/retention"): "read",
+    ("PUT", "/api/v1/retention"): "admin",
 }

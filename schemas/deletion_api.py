@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,9 +20,7 @@ class NewDeletion(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    trace_ids: list[Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")]] = Field(
-        [], max_length=MOST_TRACE_IDS, description="Of each 32 hexadecimal digits."
-    )
+    trace_ids: list[str] = Field([], max_length=MOST_TRACE_IDS, description="Of each 32 hexadecimal digits.")
     user: str = Field("", max_length=1000, description="Every trace in which a span names this user.")
     conversation: str = Field(
         "", max_length=1000, description="Every trace in which a span names this conversation."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from typing import Annotated
@@ -30,6 +31,7 @@ from spanledger.schemas.errors import BadData, NotFound
 from spanledger.schemas.removals import Removals, Removed, kept_from_ns
 
 deletion = APIRouter(tags=["upkeep"])
+_TRACE_ID = re.compile("(?!0{32})[0-9a-f]{32}")
 
 
 @deletion.post(
@@ -140,8 +142,11 @@ def _wanted(asked: NewDeletion) -> Wanted:
     if asked.conversation:
         return Wanted("conversation", subject=asked.conversation)
     ids = sorted({trace_id.lower() for trace_id in asked.trace_ids})
-    if "0" * 32 in ids:
-        raise BadData("trace_ids: no trace has an id of zeros")
+    for one in ids:
+        if not _TRACE_ID.fullmatch(one):
+            raise BadData(
+                f"trace_ids: {one[:100]!r} is no trace id; allowed: 32 hexadecimal digits, not all 0"
+            )
     return Wanted("trace", ids)
 
 

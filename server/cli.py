@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import version
 
 from spanledger.server.prices.arguments import add_prices
+from spanledger.server.upkeep.removal_arguments import add_delete, add_retention
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,6 +61,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     for reading in (traces, tree):
         reading.add_argument("--api", metavar="URL", help="the query API (default: where the settings say)")
     add_prices(commands.add_parser("prices", help="look up, set and load prices; explain costs, price anew"))
+    add_delete(commands.add_parser("delete", help="delete traces, or all of a user or a conversation"))
+    add_retention(commands.add_parser("retention", help="show or set how long spans are kept"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

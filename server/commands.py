@@ -107,6 +107,20 @@ def _prices(chosen: argparse.Namespace) -> int:
     return run(Api(_api_url(chosen), _api_key()), chosen)
 
 
+def _delete(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.upkeep.removal import delete
+
+    return delete(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _retention(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.upkeep.removal import retention
+
+    return retention(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
@@ -135,5 +149,7 @@ _COMMANDS = {
     "traces": _traces,
     "tree": _tree,
     "prices": _prices,
+    "delete": _delete,
+    "retention": _retention,
     "stub-provider": _stub_provider,
 }

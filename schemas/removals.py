@@ -93,6 +93,11 @@ class Removals:
         """What must not be stored, as far as is known here."""
         return self._now
 
+    @property
+    def refreshing(self) -> bool:
+        """Whether it is kept up to date by a thread of its own."""
+        return self._thread is not None
+
     def refresh(self, client: Client) -> None:
         """Read what has changed. Raises what the client raises."""
         with self._lock:

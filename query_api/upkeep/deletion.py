@@ -15,7 +15,8 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.readers import Writer
-from spanledger.query_api.upkeep.journal import Deletion, new_deletion, write
+from spanledger.query_api.upkeep import journal
+from spanledger.query_api.upkeep.journal import Deletion
 from spanledger.query_api.upkeep.tables import hide_deleted
 from spanledger.schemas.removals import Removals
 from spanledger.schemas.rewriting import INSERT_SETTINGS
@@ -68,14 +69,17 @@ def count(client: Client, project: str, wanted: Wanted) -> Counts:
     return _counts(client, _NAMING.format(column=_COLUMN_OF[wanted.kind]), parameters)
 
 
-def delete(
-    client: Client, removals: Removals, project: str, wanted: Wanted, *, reason: str, who: str
-) -> Deletion:
+def new_deletion(project: str, wanted: Wanted, *, reason: str, who: str) -> Deletion:
+    """A deletion that is not begun yet."""
+    return journal.new_deletion(project, wanted.kind, wanted.subject, reason=reason, who=who)
+
+
+def delete(client: Client, removals: Removals, row: Deletion, wanted: Wanted) -> Deletion:
     """Delete; return when no answer has it any more, and nothing of it is stored again.
 
     Raises what the client raises. Once the ids are written down the keeper goes on then.
     """
-    row = write(client, new_deletion(project, wanted.kind, wanted.subject, reason=reason, who=who))
+    journal.write(client, row)
     _write_down(client, row, wanted)
     return finish_hiding(client, removals, row)
 
@@ -87,11 +91,13 @@ def finish_hiding(client: Client, removals: Removals, row: Deletion) -> Deletion
         counts = _counts(client, _MARKED, parameters)
         now = datetime.now(UTC)
         if not counts.traces:
-            return write(client, row._replace(state="done", hidden_at=now, erased_at=now, done_at=now))
-        row = write(client, row._replace(state="marked", **counts._asdict()))
+            return journal.write(
+                client, row._replace(state="done", hidden_at=now, erased_at=now, done_at=now)
+            )
+        row = journal.write(client, row._replace(state="marked", **counts._asdict()))
     removals.refresh(client)
     hide_deleted(client, row.project, [row.deletion])
-    return write(client, row._replace(state="hidden", hidden_at=datetime.now(UTC)))
+    return journal.write(client, row._replace(state="hidden", hidden_at=datetime.now(UTC)))
 
 
 def _write_down(client: Client, row: Deletion, wanted: Wanted) -> None:

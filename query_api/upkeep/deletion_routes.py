@@ -16,7 +16,7 @@ from spanledger.query_api.prices.words import moment_text
 from spanledger.query_api.readers import Readers
 from spanledger.query_api.times import format_time
 from spanledger.query_api.upkeep import journal
-from spanledger.query_api.upkeep.deletion import DeletionWriter, Wanted, count, delete
+from spanledger.query_api.upkeep.deletion import DeletionWriter, Wanted, count, delete, new_deletion
 from spanledger.query_api.upkeep.deletion_parameters import DeletionId, DeletionsParameters
 from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.query_api.upkeep.retention import set_retention
@@ -58,9 +58,11 @@ async def delete_traces(
         raise BadData("reason: say why, it is kept in the journal (only a dry_run needs none)")
     removals: Removals = state.removals
     writer: DeletionWriter = state.deletion_writer
-    row = await writer.write(
-        lambda client: delete(client, removals, project, wanted, reason=asked.reason, who=asked.who)
-    )
+    keeper: Keeper = state.keeper
+    row = new_deletion(project, wanted, reason=asked.reason, who=asked.who)
+    with keeper.hands_off(row):
+        row = await writer.write(lambda client: delete(client, removals, row, wanted))
+    keeper.look_soon()
     response.status_code = 202
     return _answer(row)
 

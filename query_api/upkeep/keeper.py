@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from clickhouse_connect.driver.client import Client
@@ -58,11 +59,25 @@ class Keeper:
         self._stopping = threading.Event()
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spanledger-keeper", daemon=True)
+        self._here: set[str] = set()  # deletions that a request of this process is at
+        self._version = -1  # of what was removed, when nothing was left to do
         self._swept_at = float("-inf")
         self._long_swept_at = float("-inf")
 
     def start(self) -> None:
         self._thread.start()
+
+    @contextmanager
+    def hands_off(self, row: Deletion) -> Iterator[None]:
+        """While a request hides a deletion itself, however long that takes."""
+        self._here.add(row.deletion)
+        try:
+            yield
+        finally:
+            self._here.discard(row.deletion)
+
+    def look_soon(self) -> None:
+        self._wanted.set()
 
     def wake(self) -> None:
         """Look at what is too old now, as the setting has changed."""
@@ -100,24 +115,33 @@ class Keeper:
 
     def look(self, client: Client) -> bool:
         """Do what can be done now; whether something is left to do. Raises what the client raises."""
-        self._removals.refresh(client)
         now = time.monotonic()
-        if now - self._long_swept_at > _LONG_SWEEP_S:
+        long_ago = now - self._long_swept_at > _LONG_SWEEP_S
+        if long_ago or not self._removals.refreshing:
+            self._removals.refresh(client)
+        version = self._removals.now().version
+        if version == self._version and not long_ago:
+            return False
+        if long_ago:
             self._long_swept_at = now
             self._sweep_lately(client)
             expire(client, self._removals.now(), time.time_ns())
-        rows = [self._resumed(client, row) for row in journal.unfinished(client)]
-        rows = [row for row in rows if row.state in ("hidden", "erased")]
+        unfinished = [self._resumed(client, row) for row in journal.unfinished(client)]
+        rows = [row for row in unfinished if row.state in ("hidden", "erased")]
         if rows and now - self._swept_at > min(_SWEEP_S, self._settle.total_seconds()):
             self._swept_at = now
             rows = _sweep(client, rows)
         clean = erase(client)
         for row in rows:
             self._go_on(client, row, clean=clean)
-        return bool(rows) or not clean
+        left = bool(unfinished) or not clean
+        self._version = -1 if left else version
+        return left
 
     def _resumed(self, client: Client, row: Deletion) -> Deletion:
         """Hide what a process left that died, or whose database went away."""
+        if row.deletion in self._here:
+            return row
         if row.state in ("begun", "marked") and datetime.now(UTC) - row.asked_at > _ORPHANED:
             return finish_hiding(client, self._removals, row)
         return row

@@ -10,7 +10,7 @@ from otlp_logs import EXPORT_LOGS, logs_request, record
 from otlp_requests import llm_span, request
 
 from spanledger.collector.store import Store
-from spanledger.query_api.upkeep.deletion import Wanted, delete
+from spanledger.query_api.upkeep.deletion import Wanted, delete, new_deletion
 from spanledger.query_api.upkeep.retention import set_retention
 from spanledger.schemas.removals import DAY_NS, Removals
 from spanledger.schemas.settings import Settings
@@ -30,9 +30,11 @@ def running(target, collect, project, removals):
 
 @pytest.fixture
 def erase(writer, removals, project):
-    return lambda *ids: delete(
-        writer, removals, project, Wanted("trace", [one.hex() for one in ids]), reason="a test", who=""
-    )
+    def erase(*ids):
+        wanted = Wanted("trace", [one.hex() for one in ids])
+        return delete(writer, removals, new_deletion(project, wanted, reason="a test", who=""), wanted)
+
+    return erase
 
 
 def names(reader, project):

@@ -17,7 +17,7 @@ from spanledger.collector.rows.block import Block, Request
 from spanledger.collector.rows.tables import TABLES
 from spanledger.collector.store import Store
 from spanledger.query_api.upkeep import journal
-from spanledger.query_api.upkeep.deletion import Wanted, delete
+from spanledger.query_api.upkeep.deletion import Wanted, delete, new_deletion
 from spanledger.query_api.upkeep.journal import Deletion
 from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.query_api.upkeep.tables import tables_of_spans
@@ -58,7 +58,7 @@ def erase(writer: Client, project: str, removals: Removals) -> Callable[..., Del
 
     def erase(kind: str, *what: str, under: str = project) -> Deletion:
         wanted = Wanted("trace", what) if kind == "trace" else Wanted(kind, subject=what[0])
-        return delete(writer, removals, under, wanted, reason="a test", who="ann")
+        return delete(writer, removals, new_deletion(under, wanted, reason="a test", who="ann"), wanted)
 
     return erase
 

@@ -16,7 +16,7 @@ from spanledger.collector.gate import check
 from spanledger.collector.rows.block import Request
 from spanledger.collector.store import Store
 from spanledger.query_api.upkeep import deletion, journal, keeper, tables
-from spanledger.query_api.upkeep.deletion import Wanted, delete
+from spanledger.query_api.upkeep.deletion import Wanted, delete, new_deletion
 from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.prices import load_prices
@@ -61,7 +61,7 @@ def begin(target: Target, step: str) -> None:
         real_hide = deletion.hide_deleted
         deletion.hide_deleted = lambda *given: die(real_hide(*given))
     wanted = Wanted("user", subject="canary-of-ada")
-    delete(client, removals, "default", wanted, reason="she asked", who="a test")
+    delete(client, removals, new_deletion("default", wanted, reason="she asked", who="a test"), wanted)
     if step == "erasing":
         real_erase = keeper.erase
         keeper.erase = lambda *given: die(real_erase(*given))

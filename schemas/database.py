@@ -187,8 +187,8 @@ def _connect_embedded(target: Target, database: str | None) -> Client:
                 # While both are busy the engine waits so long, and up to so much longer, before it looks for
                 # more to do. A deletion gives every part a turn: with the defaults, 0.1 and 1 s, that was
                 # a third of a second for each.
-                "background_processing_pool_thread_sleep_seconds_if_nothing_to_do": "0.05",
-                "background_processing_pool_task_sleep_seconds_when_no_work_random_part": "0.05",
+                "background_processing_pool_thread_sleep_seconds_if_nothing_to_do": "0.02",
+                "background_processing_pool_task_sleep_seconds_when_no_work_random_part": "0.02",
             },
         )
     except ClickHouseError as error:

@@ -30,6 +30,7 @@ from spanledger.schemas.removals import Removals
 _log = logging.getLogger("spanledger.query_api")
 
 _TICK_S = 1.0
+_AGAIN_S = 30.0  # after a failure
 _ANSWER_S = 600.0
 # An insert takes at most nine seconds (SPANLEDGER_STORE_TIMEOUT_S), the news of a deletion one, a statement
 # that writes fifty thousand rows again some more.
@@ -109,7 +110,9 @@ class Keeper:
                 if client is not None:
                     client.close()
                 client = None
-                self._stopping.wait(_TICK_S)
+                self._long_swept_at = float("-inf")
+                # Each try may leave the database one more change of rows that it fails to make.
+                self._stopping.wait(_AGAIN_S)
         if client is not None:
             client.close()
 

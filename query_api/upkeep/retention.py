@@ -7,8 +7,6 @@ more, or may, the rows are hidden and erased like deleted ones.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from clickhouse_connect.driver.client import Client
@@ -21,6 +19,8 @@ _OLD = (
     "SELECT _partition_id, toString(project), count() FROM {table} "
     "WHERE {time} < fromUnixTimestamp64Nano({{before:Int64}}, 'UTC') GROUP BY _partition_id, project"
 )
+
+_EXPIRED = "project = {{project:String}} AND {time} < fromUnixTimestamp64Nano({{before:Int64}}, 'UTC')"
 
 
 def set_retention(
@@ -37,48 +37,30 @@ def set_retention(
 
 def expire(client: Client, removed: Removed, now_ns: int) -> int:
     """Take away what is older than its project keeps; how many rows, copies included."""
-    latest = max(kept_from_ns(days, now_ns) for days in (removed.default_days, *removed.days.values()))
-    if not latest:
+    moments = [kept_from_ns(days, now_ns) for days in (removed.default_days, *removed.days.values())]
+    # Before the first of them no project keeps anything, not even one that is not known yet.
+    nobody, somebody = min(moments), max(moments)
+    if not somebody:
         return 0
-    return sum(
-        _expire_days(client, table, removed, latest, now_ns)
-        if table.by_day
-        else _expire_rows(client, table, removed, latest, now_ns)
-        for table in tables_of_spans(client)
-    )
-
-
-def _expire_days(client: Client, table: Table, removed: Removed, latest: int, now_ns: int) -> int:
-    # A project that is not known yet may write into any day that somebody keeps.
-    for_all = min(kept_from_ns(days, now_ns) for days in (removed.default_days, *removed.days.values()))
-    expired: dict[str, list[str]] = defaultdict(list)
     rows = 0
-    for partition, project, count in _old(client, table, latest):
-        if _end_of_day_ns(partition) <= kept_from_ns(removed.days_of(project), now_ns):
-            expired[partition].append(project)
-            rows += count
-    for partition, projects in sorted(expired.items()):
-        if _end_of_day_ns(partition) <= for_all:
-            client.command(f"ALTER TABLE {table.quoted} DROP PARTITION ID '{partition}'")
-            continue
-        condition = "_partition_id = {partition:String} AND project IN {projects:Array(String)}"
-        hide(client, table, condition, {"partition": partition, "projects": projects})
+    for table in tables_of_spans(client):
+        old = _old(client, table, somebody)
+        if table.by_day:
+            dropped = {day for day, _, _ in old if _end_of_day_ns(day) <= nobody}
+            for day in sorted(dropped):
+                client.command(f"ALTER TABLE {table.quoted} DROP PARTITION ID '{day}'")
+            rows += sum(count for day, _, count in old if day in dropped)
+            old = [row for row in old if row[0] not in dropped]
+        for project in sorted({project for _, project, _ in old}):
+            before = kept_from_ns(removed.days_of(project), now_ns)
+            if before:
+                condition = _EXPIRED.format(time=table.time)
+                rows += hide(client, table, condition, {"project": project, "before": before})
     return rows
 
 
-def _expire_rows(client: Client, table: Table, removed: Removed, latest: int, now_ns: int) -> int:
-    condition = (
-        f"project = {{project:String}} AND {table.time} < fromUnixTimestamp64Nano({{before:Int64}}, 'UTC')"
-    )
-    rows = 0
-    for project in sorted({project for _, project, _ in _old(client, table, latest)}):
-        before = kept_from_ns(removed.days_of(project), now_ns)
-        if before:
-            rows += hide(client, table, condition, {"project": project, "before": before})
-    return rows
-
-
-def _old(client: Client, table: Table, before: int) -> Iterable[tuple[str, str, int]]:
+def _old(client: Client, table: Table, before: int) -> list[tuple[str, str, int]]:
+    """Partitions, projects and rows of what is from before a moment."""
     rows = client.query(
         _OLD.format(table=table.quoted, time=table.time), parameters={"before": before}
     ).result_rows

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 _TABLES = """
 SELECT table, if(countIf(name = 'start_time') > 0, 'start_time', 'time') AS time,
-    any(key) != '' AS by_day
+    any(key) LIKE 'toDate(%' AS by_day
 FROM system.columns
 INNER JOIN
 (

@@ -61,7 +61,7 @@ class Keeper:
         self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spanledger-keeper", daemon=True)
         self._here: set[str] = set()  # deletions that a request of this process is at
-        self._version = -1  # of what was removed, when nothing was left to do
+        self._changes = -1  # there had been when nothing was left to do
         self._swept_at = float("-inf")
         self._long_swept_at = float("-inf")
 
@@ -122,8 +122,8 @@ class Keeper:
         long_ago = now - self._long_swept_at > _LONG_SWEEP_S
         if long_ago or not self._removals.refreshing:
             self._removals.refresh(client)
-        version = self._removals.now().version
-        if version == self._version and not long_ago:
+        changes = self._removals.changes
+        if changes == self._changes and not long_ago:
             return False
         if long_ago:
             self._long_swept_at = now
@@ -138,7 +138,7 @@ class Keeper:
         for row in rows:
             self._go_on(client, row, clean=clean)
         left = bool(unfinished) or not clean
-        self._version = -1 if left else version
+        self._changes = -1 if left else changes
         return left
 
     def _resumed(self, client: Client, row: Deletion) -> Deletion:

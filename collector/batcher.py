@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spanledger.collector.metrics import Metrics
-from spanledger.collector.rows.block import Block, Request
+from spanledger.collector.rows.block import Block, LeftOut, Request
 from spanledger.schemas.errors import BadData, Busy, SpanledgerError
 from spanledger.schemas.settings import Settings
 
@@ -42,7 +42,7 @@ class Inserts(Protocol):
 class _Waiting:
     request: Request
     size: int
-    answer: asyncio.Future[None]
+    answer: asyncio.Future[LeftOut]
 
 
 class Batcher:
@@ -68,8 +68,8 @@ class Batcher:
     def start(self) -> None:
         self._workers = [asyncio.create_task(self._work(store)) for store in self._stores]
 
-    async def submit(self, request: Request) -> None:
-        """Return when the request is committed.
+    async def submit(self, request: Request) -> LeftOut:
+        """Return when the request is committed; what of it is not, because it must not be stored.
 
         Raises BadData where the database refuses these very bytes, Busy where the byte budget is full,
         the database fails, or no answer came within the store timeout (it may still be stored then; a
@@ -92,7 +92,7 @@ class Batcher:
         self._change.set()
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
-                await waiting.answer
+                return await waiting.answer
         except TimeoutError:
             seconds = f"{self._settings.store_timeout_s:g} s"
             raise self._refusal("timeout", request, f"not stored within {seconds}") from None
@@ -168,7 +168,7 @@ class Batcher:
         while self._queue:
             waiting = self._queue[0]
             if waiting.answer.done():  # its caller has given up; it was never sent
-                self._settle(self._queue.popleft(), None)
+                self._settle(self._queue.popleft(), LeftOut())
                 continue
             if batch and waiting.request.table != batch[0].request.table:
                 others.append(self._queue.popleft())
@@ -187,15 +187,16 @@ class Batcher:
         halves = [batch]
         while halves:
             part = halves.pop()
-            error = await self._try(store, part)
-            if isinstance(error, BadData) and len(part) > 1:
+            result = await self._try(store, part)
+            if isinstance(result, BadData) and len(part) > 1:
                 middle = len(part) // 2
                 halves += [part[middle:], part[:middle]]
                 continue
-            for waiting in part:
-                self._settle(waiting, error)
+            left_out = result.left_out if isinstance(result, Block) else ()
+            for waiting, of_it in zip(part, left_out or [LeftOut()] * len(part), strict=True):
+                self._settle(waiting, of_it if isinstance(result, Block) else result)
 
-    async def _try(self, store: Inserts, part: list[_Waiting]) -> SpanledgerError | None:
+    async def _try(self, store: Inserts, part: list[_Waiting]) -> SpanledgerError | Block:
         requests = [waiting.request for waiting in part]
         block: Block | None = None
         started = time.perf_counter()
@@ -212,22 +213,23 @@ class Batcher:
         spans = sum(waiting.request.spans for waiting in part)
         counts = self._metrics.of[part[0].request.table]
         counts.in_batch.observe(spans)
-        if error is None:
-            counts.stored.inc(spans)
         if block:
+            counts.stored.inc(spans - sum(map(sum, block.left_out)))
             self._metrics.cut_attributes.inc(block.cut)
             self._metrics.discarded_attributes.labels("key_length").inc(block.dropped_key_length)
             self._metrics.discarded_attributes.labels("count").inc(block.dropped_count)
+            return block
+        assert error is not None  # noqa: S101 - one of the two there is
         return error
 
-    def _settle(self, waiting: _Waiting, error: SpanledgerError | None) -> None:
+    def _settle(self, waiting: _Waiting, result: SpanledgerError | LeftOut) -> None:
         self._hold(-waiting.size)
         if waiting.answer.done():
             return
-        if error is None:
-            waiting.answer.set_result(None)
+        if isinstance(result, LeftOut):
+            waiting.answer.set_result(result)
         else:
-            waiting.answer.set_exception(error)
+            waiting.answer.set_exception(result)
 
     def _hold(self, size: int) -> None:
         self._held_bytes += size

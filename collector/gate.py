@@ -57,7 +57,7 @@ def check(body: bytes, depth: int, table: Table = SPANS) -> Checked:
 
 def explain(rejected: Counter[str]) -> str:
     """The reasons with their counts, for a person: `2 with a trace_id that is not 16 bytes long; ...`."""
-    return "; ".join(f"{count} with {REASONS[reason]}" for reason, count in rejected.most_common())
+    return "; ".join(f"{count} with {_WORDS[reason]}" for reason, count in rejected.most_common())
 
 
 # Few and fixed: they are labels of a metric, and what is sent must not decide how many series there are.
@@ -76,3 +76,9 @@ REASONS = {
     "observed_time_range": "an observed_time_unix_nano after April 2262",
     "value_depth": "a body or attribute value that nests too deep",
 }
+# Why what is good is not stored all the same (schemas/removals.py).
+REMOVED = {
+    "deleted": "a trace_id that was deleted",
+    "expired": "a time from before what the project keeps",
+}
+_WORDS = REASONS | REMOVED

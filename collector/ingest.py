@@ -17,6 +17,7 @@ from spanledger.collector.replays import Replays
 from spanledger.collector.rows.block import Request
 from spanledger.collector.rows.tables import SPANS, Table
 from spanledger.schemas.errors import SpanledgerError
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 
 _LARGE = 1 << 20  # bytes that take a millisecond to check: others must not wait for that
@@ -33,8 +34,11 @@ class Written(NamedTuple):
 class Ingest:
     """Writes OTLP requests, given as their serialised bytes."""
 
-    def __init__(self, batcher: Batcher, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, batcher: Batcher, settings: Settings, metrics: Metrics, removals: Removals | None = None
+    ) -> None:
         self._batcher = batcher
+        self._removals = removals
         self._metrics = metrics
         self._depth = settings.max_attribute_depth
         self._replays: Replays[Written] = Replays(settings.replay_window_s)
@@ -46,7 +50,7 @@ class Ingest:
         """
         try:
             written, again = await self._replays.once(
-                f"{table.name} {project}", body, lambda: self._write(body, project, table)
+                self._key(project, table), body, lambda: self._write(body, project, table)
             )
         except SpanledgerError as error:
             self._metrics.requests.labels(error.grpc_code.lower()).inc()
@@ -55,6 +59,11 @@ class Ingest:
             self._metrics.of[table.name].replayed.inc(written.stored)
         self._metrics.requests.labels("ok" if not written.rejected else "partial").inc()
         return written
+
+    def _key(self, project: str, table: Table) -> str:
+        """What was stored before a deletion is looked at again behind it: it is not stored any more."""
+        version = 0 if self._removals is None else self._removals.now().version
+        return f"{table.name} {version} {project}"
 
     async def _write(self, body: bytes, project: str, table: Table) -> Written:
         try:
@@ -66,14 +75,21 @@ class Ingest:
             self._count(table, 0, error.rejected)
             raise
         self._count(table, checked.spans, checked.rejected)
-        rejected = checked.rejected.total()
+        rejected = checked.rejected
+        stored = checked.spans
         if checked.spans:
             deep = table.faults[-1] in checked.rejected
-            await self._batcher.submit(
+            left_out = await self._batcher.submit(
                 Request(body, project, time.time_ns(), checked.spans, deep, table.name)
             )
-        message = f"{rejected} {table.items} rejected: {explain(checked.rejected)}" if rejected else ""
-        return Written(checked.spans, rejected, message)
+            stored -= sum(left_out)
+            for reason, count in left_out._asdict().items():
+                if count:
+                    self._metrics.of[table.name].rejected.labels(reason).inc(count)
+                    rejected[reason] += count
+        many = rejected.total()
+        message = f"{many} {table.items} rejected: {explain(rejected)}" if many else ""
+        return Written(stored, many, message)
 
     def _count(self, table: Table, good: int, rejected: Counter[str]) -> None:
         counts = self._metrics.of[table.name]

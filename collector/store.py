@@ -15,6 +15,7 @@ from spanledger.collector.rows.tables import TABLES
 from spanledger.schemas.database import Target, connect
 from spanledger.schemas.errors import BadData, Busy
 from spanledger.schemas.prices.book import PriceBook
+from spanledger.schemas.removals import Removals, nothing_removed
 from spanledger.schemas.rewriting import INSERT_SETTINGS
 from spanledger.schemas.settings import Settings
 
@@ -49,11 +50,18 @@ def limits_of(settings: Settings) -> Limits:
 class Store:
     """Inserts requests through a client of its own; not for two threads at once.
 
-    `watch` hears of the calls that are committed.
+    `watch` hears of the calls that are committed; `removals` knows what must not be stored.
     """
 
-    def __init__(self, target: Target, settings: Settings, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        settings: Settings,
+        watch: Watch | None = None,
+        removals: Removals | None = None,
+    ) -> None:
         self._watch = watch
+        self._removals = removals
         timeout_s = settings.store_timeout_s
         self._client = connect(target.with_timeouts(connect_s=timeout_s, answer_s=timeout_s))
         limits = limits_of(settings)
@@ -61,13 +69,17 @@ class Store:
         self._blocks = {name: Blocks(table, limits, pricing) for name, table in TABLES.items()}
 
     def insert(self, requests: Sequence[Request]) -> Block:
-        """Commit all requests, which are for one table, or none.
+        """Commit all requests, which are for one table, or none; without what must not be stored.
 
         BadData: some of their bytes; Busy: the database.
         """
         table = requests[0].table
         try:
-            block = self._blocks[table].make(requests)
+            # As late as possible: what is deleted from here on finds these rows.
+            removed = nothing_removed() if self._removals is None else self._removals.now()
+            block = self._blocks[table].make(requests, removed)
+            if not block.rows:
+                return block
             if block.times:
                 # First, so that whatever happens in between no stored span lies outside its trace's times.
                 self._insert("trace_times", block.times)

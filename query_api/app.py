@@ -20,9 +20,12 @@ from spanledger.query_api.rooms import ROOMS, allowed_words
 from spanledger.query_api.service import service
 from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
+from spanledger.query_api.upkeep.deletion import DeletionWriter
+from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target, parse_target
 from spanledger.schemas.keys import Keys
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 
 _FIRST_READING_S = 5.0
@@ -39,6 +42,7 @@ def create_app(
     queries: bool = True,
     ready: Callable[[], bool] = lambda: True,
     keys: Keys | None = None,
+    removals: Removals | None = None,
 ) -> FastAPI:
     """The query API on one database. `registry` is what GET /metrics shows.
 
@@ -46,6 +50,7 @@ def create_app(
     Without `queries` only health and metrics are answered, for a collector that runs alone.
     `ready`: whether the process wants work, which GET /readyz asks before it asks the database.
     `keys`: who is let in, where a collector shares that; whoever made it starts and stops it.
+    `removals`: what must not be stored, where a collector in the same process shares it.
     """
     shared, keys = keys is not None, keys or Keys(settings, target)
 
@@ -60,12 +65,18 @@ def create_app(
             "books": Books(target),
             "writer": Writer(target),
             "key_writer": KeyWriter(target),
+            "deletion_writer": DeletionWriter(target),
             "sql": Sql(target, sql_target),
         }
+        app.state.removals = removals or Removals(target, settings.retention_days)
+        app.state.keeper = keeper = Keeper(target, app.state.removals)
         async with AsyncExitStack() as opened:
             for name, one in made.items():
                 setattr(app.state, name, opened.enter_context(closing(one)))
             opened.enter_context(closing(app.state.storage))
+            opened.push_async_callback(run_in_threadpool, keeper.stop)
+            if queries:
+                keeper.start()
             if not shared:
                 opened.push_async_callback(run_in_threadpool, keys.stop)
                 keys.start()

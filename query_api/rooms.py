@@ -22,6 +22,8 @@ from spanledger.query_api.stats.parameters import ALLOWED_IN_STATS
 from spanledger.query_api.stats.routes import stats
 from spanledger.query_api.trees.parameters import ALLOWED_OF_TREES
 from spanledger.query_api.trees.routes import trees
+from spanledger.query_api.upkeep.deletion_parameters import ALLOWED_IN_DELETION_PATHS, ALLOWED_OF_DELETION
+from spanledger.query_api.upkeep.deletion_routes import deletion
 from spanledger.query_api.upkeep.export_parameters import ALLOWED_OF_EXPORT
 from spanledger.query_api.upkeep.export_routes import export
 
@@ -43,6 +45,7 @@ ROOMS = (
     Room(stats, ALLOWED_IN_STATS),
     Room(sessions, ALLOWED_IN_SESSIONS, ALLOWED_IN_SESSION_PATHS),
     Room(export, ALLOWED_OF_EXPORT),
+    Room(deletion, ALLOWED_OF_DELETION, ALLOWED_IN_DELETION_PATHS),
     Room(sql),
     Room(access, ALLOWED_OF_KEYS, ALLOWED_IN_KEY_PATHS),
 )

@@ -11,7 +11,14 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.storage import if_allowed, read_storage
 from spanledger.query_api.times import format_time
-from spanledger.schemas.api import DatabaseState, DiskState, PartsState, PricesState, ServiceState
+from spanledger.schemas.api import (
+    DatabaseState,
+    DiskState,
+    MutationState,
+    PartsState,
+    PricesState,
+    ServiceState,
+)
 from spanledger.schemas.prices.tables import GENAI
 
 _TABLES_SQL = "SELECT name FROM system.tables WHERE database = currentDatabase()"
@@ -22,6 +29,12 @@ FROM price_lists
 WHERE source = {source:String}
 ORDER BY loaded_at DESC LIMIT 1
 """
+_FAILING_SQL = """
+SELECT table, command, latest_fail_reason FROM system.mutations
+WHERE database = currentDatabase() AND NOT is_done AND latest_fail_reason != ''
+ORDER BY create_time LIMIT 10
+"""
+_LONGEST_FAILURE = 500
 _DELAY_SQL = "SELECT toUInt64(value) FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert'"
 
 # The parts written last, up to so many rows, at least one: what came in last is in them, and nobody waits for
@@ -76,7 +89,18 @@ def read_state(client: Client) -> DatabaseState:
         parts=parts,
         disks=None if storage.disks is None else [DiskState(**disk._asdict()) for disk in storage.disks],
         services=_services(client) if "spans" in tables else [],
+        failing_mutations=_failing_mutations(client),
     )
+
+
+def _failing_mutations(client: Client) -> list[MutationState] | None:
+    rows = if_allowed(lambda: client.query(_FAILING_SQL).result_rows)
+    if rows is None:
+        return None
+    return [
+        MutationState(table=str(table), command=str(command), failure=str(why)[:_LONGEST_FAILURE])
+        for table, command, why in rows
+    ]
 
 
 def _migrations(client: Client) -> list[str]:

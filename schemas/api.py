@@ -319,6 +319,14 @@ class ServiceState(Answer):
     )
 
 
+class MutationState(Answer):
+    """A change of stored rows that the database has tried and failed to make; it goes on trying."""
+
+    table: str
+    command: str
+    failure: str = Field(description="What the database says, cut.")
+
+
 class DatabaseState(Answer):
     """What the database says of itself. What its user may not see is null."""
 
@@ -330,6 +338,9 @@ class DatabaseState(Answer):
     disks: list[DiskState] | None
     services: list[ServiceState] | None = Field(
         description="By the spans that were written last, of all projects, newest first; at most 100."
+    )
+    failing_mutations: list[MutationState] | None = Field(
+        None, description="At most 10: what a deletion, or the end of retention, waits for."
     )
 
 

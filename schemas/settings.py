@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         description="Where `spanledger prices update` fetches the price list: at genai-prices' own address, "
         "or at another that has the same file; https, or http on loopback.",
     )
+    retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="How many days spans and log records are kept of projects that have no setting of their "
+        "own (`spanledger retention`); not set: for ever.",
+    )
     replay_window_s: float = Field(
         300.0,
         ge=0,

@@ -16,6 +16,7 @@ from spanledger.server.search.arguments import add_spans, add_traces
 from spanledger.server.sessions.arguments import add_conversations, add_users
 from spanledger.server.sql.arguments import add_sql
 from spanledger.server.stats.arguments import add_stats
+from spanledger.server.upkeep.removal_arguments import add_delete, add_retention
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,6 +80,8 @@ def build_parser() -> tuple[argparse.ArgumentParser, list[argparse.ArgumentParse
     add_projects(commands.add_parser("projects", help="list and make projects"))
     add_keys(commands.add_parser("keys", help="list, make and revoke keys"))
     add_sql(commands.add_parser("sql", help="ask the ledger in SQL: a table, a file or a chart"))
+    add_delete(commands.add_parser("delete", help="delete traces, or all of a user or a conversation"))
+    add_retention(commands.add_parser("retention", help="show or set how long spans are kept"))
     stub = commands.add_parser(
         "stub-provider", help="run a local OpenAI-compatible server with known answers"
     )

@@ -187,6 +187,20 @@ def _sql(chosen: argparse.Namespace) -> int:
     return run(Api(_api_url(chosen), _api_key()), chosen)
 
 
+def _delete(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.upkeep.removal import delete
+
+    return delete(Api(_api_url(chosen), _api_key()), chosen)
+
+
+def _retention(chosen: argparse.Namespace) -> int:
+    from spanledger.server.reading import Api
+    from spanledger.server.upkeep.removal import retention
+
+    return retention(Api(_api_url(chosen), _api_key()), chosen)
+
+
 def _api_url(chosen: argparse.Namespace) -> str:
     if chosen.api:
         return str(chosen.api)
@@ -224,5 +238,7 @@ _COMMANDS = {
     "projects": _projects,
     "keys": _keys,
     "sql": _sql,
+    "delete": _delete,
+    "retention": _retention,
     "stub-provider": _stub_provider,
 }

@@ -45,6 +45,11 @@ class Api:
         with self._asked("POST", path, _json(body), query) as answer:
             return json.load(answer)
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that answers a setting. Raises as `get`."""
+        with self._asked("PUT", path, _json(body), {}) as answer:
+            return json.load(answer)
+
     def delete(self, path: str, **query: object) -> Any:
         """The JSON that answers a removal. Raises as `get`."""
         with self._asked("DELETE", path, None, query) as answer:

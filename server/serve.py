@@ -35,6 +35,7 @@ from spanledger.schemas.database import Target, connect, migrate, parse_target
 from spanledger.schemas.errors import Misconfigured
 from spanledger.schemas.keys import Keys
 from spanledger.schemas.prices import load_prices
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings, split_listen
 from spanledger.schemas.tls import Tls, read_tls
 from spanledger.server.log_errors import in_words
@@ -115,10 +116,17 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
     async with contextlib.AsyncExitStack() as parts:
         keys = await parts.enter_async_context(_keys(target, settings))
         # What is entered last ends first: health and metrics are answered until the collector is done.
+        removals = Removals(target, settings.retention_days)
+        await asyncio.to_thread(removals.start)
+        parts.callback(removals.stop)
         queries = only != "collector"
-        await parts.enter_async_context(_http(target, settings, registry, phase, keys=keys, queries=queries))
+        await parts.enter_async_context(
+            _http(target, settings, registry, phase, keys=keys, removals=removals, queries=queries)
+        )
         if only != "api":
-            await parts.enter_async_context(_collector(target, settings, registry, tls, phase, keys=keys))
+            await parts.enter_async_context(
+                _collector(target, settings, registry, tls, phase, keys=keys, removals=removals)
+            )
         # Modules and tables stay to the end: looking through them for garbage took 1 % of all processor time.
         gc.collect()
         gc.freeze()
@@ -179,12 +187,13 @@ async def _collector(
     phase: _Phase,
     *,
     keys: Keys,
+    removals: Removals,
 ) -> AsyncIterator[None]:
     metrics = Metrics(registry)
     duplicates = Duplicates(target, settings, metrics)
-    stores = [Store(target, settings, duplicates.watch) for _ in range(settings.insert_workers)]
+    stores = [Store(target, settings, duplicates.watch, removals) for _ in range(settings.insert_workers)]
     batcher = Batcher(stores, settings, metrics)
-    ingest = Ingest(batcher, settings, metrics)
+    ingest = Ingest(batcher, settings, metrics, removals)
     over_grpc = GrpcReceiver(ingest, settings, metrics, tls=tls, keys=keys)
     over_http = HttpReceiver(ingest, settings, metrics, tls=tls, keys=keys)
     batcher.start()
@@ -218,11 +227,20 @@ async def _http(
     phase: _Phase,
     *,
     keys: Keys,
+    removals: Removals,
     queries: bool,
 ) -> AsyncIterator[None]:
     listener = _bind(settings.api_listen)
     config = uvicorn.Config(
-        create_app(target, settings, registry, queries=queries, ready=lambda: phase.ready, keys=keys),
+        create_app(
+            target,
+            settings,
+            registry,
+            queries=queries,
+            ready=lambda: phase.ready,
+            keys=keys,
+            removals=removals,
+        ),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +14,9 @@ from spanledger.collector.rows import memory, native, scan, spans
 from spanledger.collector.rows.known import known, put_known
 from spanledger.collector.rows.memory import Memory
 from spanledger.collector.rows.money import Pricing
-from spanledger.collector.rows.requests import transcode
+from spanledger.collector.rows.requests import DELETED, EXPIRED, REQUEST, transcode
 from spanledger.schemas.errors import BadData
+from spanledger.schemas.removals import Removed, nothing_removed
 
 if TYPE_CHECKING:
     from spanledger.collector.rows.tables import Table
@@ -24,6 +26,7 @@ _MOST_ENTRIES = 1 << 24
 # What is kept from one batch to the next: lengths of arrays, as in `Blocks._sizes`, and bytes of each.
 _MOST_KEPT = {"text": 6.5, "strings": 1 << 18, "keys": 1 << 16, "entries": 1 / 4, "nested": 1 / 4}
 _KEPT_BYTES = 1 << 30
+_NOTHING_REMOVED = nothing_removed()
 
 
 class Request(NamedTuple):
@@ -41,9 +44,18 @@ class Request(NamedTuple):
     table: str = "spans"
 
 
+class LeftOut(NamedTuple):
+    """How many good spans or log records of a request are not stored: their trace was deleted, or they are
+    from before what the project keeps.
+    """
+
+    deleted: int = 0
+    expired: int = 0
+
+
 class Block(NamedTuple):
-    """Rows in the Native format, how many attributes were cut or left out on the way, by reason, and what
-    calls of language models are in it.
+    """Rows in the Native format, how many attributes were cut or left out on the way, by reason, what calls
+    of language models are in it, and what of each request is not; of none where there is nothing.
 
     `data` lasts until the next block is made. `times`: a block for the table `trace_times`; empty: none.
     """
@@ -54,6 +66,7 @@ class Block(NamedTuple):
     dropped_key_length: int
     dropped_count: int
     calls: Sequence[Seen] = ()
+    left_out: Sequence[LeftOut] = ()
     times: bytes = b""
 
 
@@ -81,10 +94,12 @@ class Blocks:
         self._path = np.zeros(2 * memory.DEEPEST_MEMBER, np.int64)
         self._seed = int.from_bytes(os.urandom(7), "little")
 
-    def make(self, requests: Sequence[Request]) -> Block:
-        """One block of all good spans or log records of the requests, which are all for the table."""
+    def make(self, requests: Sequence[Request], removed: Removed = _NOTHING_REMOVED) -> Block:
+        """One block of all good spans or log records of the requests, which are all for the table, without
+        those that must not be stored.
+        """
         while True:
-            filled, rows = self._transcode(requests)
+            filled, rows, left_out = self._transcode(requests, removed)
             short = filled.state[memory.SHORT]
             if not short:
                 break
@@ -109,6 +124,7 @@ class Blocks:
             int(state[memory.DROPPED_LONG]),
             int(state[memory.DROPPED_MANY]),
             made.calls,
+            left_out,
             bytes(native.Buffer().block(*made.times)) if made.times[0] else b"",
         )
 
@@ -128,12 +144,14 @@ class Blocks:
             self._sizes[name] = min(self._sizes[name], most)
         self._kept = {name: array for name, array in self._kept.items() if array.nbytes <= _KEPT_BYTES}
 
-    def _transcode(self, requests: Sequence[Request]) -> tuple[Memory, int]:
+    def _transcode(
+        self, requests: Sequence[Request], removed: Removed
+    ) -> tuple[Memory, int, Sequence[LeftOut]]:
         projects = sorted({request.project for request in requests})
         head = self._known.preamble + "".join(projects).encode()
         bodies = sum(len(request.body) for request in requests)
         rows = sum(request.spans for request in requests)
-        m = self._memory(len(head) + bodies, rows)
+        m = self._memory(len(head) + bodies, rows)._replace(deleted=removed.traces)
         m.arena[: len(head)] = np.frombuffer(head, np.uint8)
         keys = self._known.codes.shape[1]
         m.keys[: memory.HINTS + 1, :keys] = self._known.codes
@@ -146,19 +164,20 @@ class Blocks:
             size = len(project.encode())
             memory.intern(m, spans.L_PROJECT, at, size)
             at += size
-        table = np.empty((len(requests), 5), np.int64)
+        table = np.zeros((len(requests), REQUEST), np.int64)
+        now_ns = time.time_ns()
+        of_project = [removed.of(project, now_ns) for project in projects]
         for n, request in enumerate(requests):
             m.arena[at : at + len(request.body)] = np.frombuffer(request.body, np.uint8)
-            table[n] = (
-                at,
-                at + len(request.body),
-                projects.index(request.project),
-                request.received_at_ns,
-                request.deep,
-            )
+            number = projects.index(request.project)
+            end = at + len(request.body)
+            table[n, :DELETED] = (at, end, number, request.received_at_ns, request.deep, *of_project[number])
             at += len(request.body)
         m.state[memory.USED] = at
-        return m, int(transcode(m, self._table.what, table))
+        made = int(transcode(m, self._table.what, table))
+        counts = table[:, [DELETED, EXPIRED]]
+        left_out = [LeftOut(*row) for row in counts.tolist()] if counts.any() else ()
+        return m, made, left_out
 
     def _memory(self, text: int, rows: int) -> Memory:
         sizes, depth, fields = self._sizes, self._limits.depth, self._table.fields
@@ -187,6 +206,7 @@ class Blocks:
             entries=self._array("entries", (spans.E_SIZE + 1, memory.MAPS), text * sizes["entries"]),
             nested=self._array("nested", (spans.L_LISTS + lists,), text * sizes["nested"]),
             cells=self._array("cells", (self._table.cells,), rows),
+            deleted=_NOTHING_REMOVED.traces,
         )
 
     def _array(self, name: str, outer: tuple[int, ...], length: float, kind: Any = np.int64) -> Any:

@@ -79,10 +79,12 @@ class Memory(NamedTuple):
     entries: Any  # of the maps
     nested: Any  # events, links, lists
     cells: Any
+    deleted: Any  # ids of traces, as schemas/removals.py has them
 
 
 MEMORY = types.NamedTuple(
-    (BYTES, INTS, TABLE, INTS, TABLE, TABLE, TABLE, TABLE, INTS, INTS, INTS, INTS, CUBE, TABLE, TABLE), Memory
+    (BYTES, INTS, TABLE, INTS, TABLE, TABLE, TABLE, TABLE, INTS, INTS, INTS, INTS, CUBE, TABLE, TABLE, TABLE),
+    Memory,
 )
 
 

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from spanledger.collector.rows import scan
 from spanledger.collector.rows.logs import (
     C_RESOURCE,
     C_RESOURCE_SIZE,
     C_SCOPE,
     C_SCOPE_SIZE,
+    TIME,
+    TRACE_ID,
+    TRACE_ID_SIZE,
     log_content,
     log_head,
     put_record,
@@ -30,6 +34,7 @@ from spanledger.collector.rows.memory import (
     interned,
     room,
 )
+from spanledger.collector.rows.removed import is_deleted
 from spanledger.collector.rows.scan import (
     GOOD,
     MALFORMED,
@@ -70,6 +75,12 @@ from spanledger.schemas.compiled import DATA, FLAG, INT, INTS, TABLE, compiled
 
 # What a request holds. Those of both are alike down to the scope.
 SPANS, LOGS = range(2)
+
+# Columns of the table of requests that `transcode` gets: where each begins and ends in the arena, the number
+# of its project, when it came, whether the gate found values in it that nest too deep; of its project the
+# deleted traces, from and to, and the first moment that is kept. It fills in how many were left out for each.
+AT, END, PROJECT, RECEIVED, DEEP, FIRST_DELETED, LAST_DELETED, KEPT_FROM, DELETED, EXPIRED = range(10)
+REQUEST = 10
 
 
 @compiled(INT, DATA, INT, INTS, INTS, INTS)
@@ -261,18 +272,33 @@ def _is_good(m: Any, what: Any, at: Any, end: Any, deep: Any) -> Any:
     )
 
 
+@compiled(INT, MEMORY, INT, TABLE, INT)
+def _removed(m: Any, what: Any, requests: Any, r: Any) -> Any:
+    """DELETED or EXPIRED where what m.head is of must not be stored, else 0."""
+    if what == SPANS:
+        at, size, time = m.head[scan.TRACE_ID], np.int64(16), m.head[scan.START]
+    else:
+        at, size, time = m.head[TRACE_ID], m.head[TRACE_ID_SIZE], m.head[TIME]
+    if size == 16 and is_deleted(
+        m.arena, at, m.deleted, requests[r, FIRST_DELETED], requests[r, LAST_DELETED]
+    ):
+        return DELETED
+    return EXPIRED if time < requests[r, KEPT_FROM] else 0
+
+
 @compiled(INT, MEMORY, INT, TABLE)
 def transcode(m: Any, what: Any, requests: Any) -> Any:
     """Fill the memory `m` from requests of SPANS or LOGS that were found good; how many rows there are.
 
-    `requests`: for each where it begins and ends in the arena, the number of its project, the time of its
-    receipt, and whether the gate found values in it that nest too deep. Those with a fault are left out.
+    `requests`: a row of REQUEST columns for each, see there. What has a fault is left out, and what must not
+    be stored.
     """
     head, cut = m.head, m.cut
     resource = resource_size = scope = scope_size = np.int64(0)
     row = 0
     for r in range(requests.shape[0]):
-        at, end, deep = requests[r, 0], requests[r, 1], requests[r, 4] != 0
+        at, end, deep = requests[r, AT], requests[r, END], requests[r, DEEP] != 0
+        removing = requests[r, FIRST_DELETED] < requests[r, LAST_DELETED] or requests[r, KEPT_FROM] > 0
         while at < end:
             number, kind, rs, rs_size, at = field(m.arena, at, end)
             if number != 1 or kind != BYTES:
@@ -308,8 +334,13 @@ def transcode(m: Any, what: Any, requests: Any) -> Any:
                         continue
                     if not _is_good(m, what, a, a + b, deep):
                         continue
+                    if removing:
+                        why = _removed(m, what, requests, r)
+                        if why != 0:
+                            requests[r, why] += 1
+                            continue
                     c = m.cells
-                    c[C_PROJECT, row], c[C_RECEIVED, row] = requests[r, 2], requests[r, 3]
+                    c[C_PROJECT, row], c[C_RECEIVED, row] = requests[r, PROJECT], requests[r, RECEIVED]
                     c[C_SERVICE, row] = service
                     c[C_RESOURCE_SCHEMA, row], c[C_RESOURCE_DROPPED, row] = resource_schema, resource_dropped
                     c[C_SCOPE_NAME, row], c[C_SCOPE_VERSION, row] = scope_name, scope_version

@@ -57,6 +57,11 @@ SCOPE_OF: dict[tuple[str, str], Needed | None] = {
     ("GET", "/api/v1/spans/{trace_id}/{span_id}/cost"): "read",
     ("POST", "/api/v1/sql"): "read",
     ("GET", "/api/v1/sql/schema"): "read",
+    ("POST", "/api/v1/deletions"): "write",
+    ("GET", "/api/v1/deletions"): "read",
+    ("GET", "/api/v1/deletions/{deletion_id}"): "read",
+    ("GET", "/api/v1/retention"): "read",
+    ("PUT", "/api/v1/retention"): "admin",
 }
 
 

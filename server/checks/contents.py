@@ -33,6 +33,7 @@ def check_contents(state: DatabaseState, *, running: bool) -> list[Finding]:
         *_prices(state.prices),
         *_parts(state),
         *_disks(state),
+        *_mutations(state),
         *_arrivals(state),
         *_clocks(state.services or []),
     ]
@@ -92,6 +93,16 @@ def _disks(state: DatabaseState) -> Iterator[Finding]:
         yield warning("disk", "the database user may not see the disks", _GRANT)
     for disk in state.disks or ():
         yield room(f"the database's disk {disk.name}", disk.free_bytes, disk.total_bytes)
+
+
+def _mutations(state: DatabaseState) -> Iterator[Finding]:
+    """Nothing is said where all is well: there is one only while something is deleted."""
+    for each in state.failing_mutations or ():
+        yield problem(
+            "deletion",
+            f"{each.table}: {each.command} fails ({each.failure})",
+            "mend what it says, and it goes on by itself; `KILL MUTATION` where it never can",
+        )
 
 
 def room(disk: str, free: int, total: int) -> Finding:

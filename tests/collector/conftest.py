@@ -22,6 +22,7 @@ from spanledger.collector.ingest import Ingest
 from spanledger.collector.metrics import Metrics
 from spanledger.collector.store import Store
 from spanledger.schemas.keys import Keys
+from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 from spanledger.schemas.tls import read_tls
 
@@ -53,14 +54,17 @@ class Collector:
 
 @contextlib.contextmanager
 def running_collector(
-    stores: Sequence[Inserts], settings: Settings, keys: Keys | None = None
+    stores: Sequence[Inserts],
+    settings: Settings,
+    keys: Keys | None = None,
+    removals: Removals | None = None,
 ) -> Iterator[Collector]:
     """The receivers and what is behind them in an event loop of their own; stopped at the end."""
     with running_loop() as run:
         registry = CollectorRegistry()
         metrics = Metrics(registry)
         batcher = run(_made(lambda: Batcher(stores, settings, metrics)))
-        ingest, tls = Ingest(batcher, settings, metrics), read_tls(settings)
+        ingest, tls = Ingest(batcher, settings, metrics, removals), read_tls(settings)
         over_grpc = run(_made(lambda: GrpcReceiver(ingest, settings, metrics, tls=tls, keys=keys)))
         over_http = run(_made(lambda: HttpReceiver(ingest, settings, metrics, tls=tls, keys=keys)))
         run(_made(batcher.start))
@@ -103,9 +107,9 @@ def collector(target) -> Iterator[Collector]:
 
 @pytest.fixture
 def collect() -> Callable[..., contextlib.AbstractContextManager[Collector]]:
-    """Starts a collector on the given stores, with the given keys and settings."""
-    return lambda stores, keys=None, **settings: running_collector(
-        stores, Settings(**(ANY_PORTS | settings)), keys
+    """Starts a collector on the given stores, with the given keys, removals and settings."""
+    return lambda stores, keys=None, removals=None, **settings: running_collector(
+        stores, Settings(**(ANY_PORTS | settings)), keys, removals
     )
 
 

@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from spanledger.collector.batcher import Batcher
 from spanledger.collector.metrics import Metrics
-from spanledger.collector.rows.block import Block, Request
+from spanledger.collector.rows.block import Block, LeftOut, Request
 from spanledger.schemas.errors import BadData, Busy
 from spanledger.schemas.settings import Settings
+
+STORED = LeftOut()  # nothing was
 
 
 class Sink:
@@ -94,8 +96,8 @@ def sent(body: bytes, spans: int = 1) -> Request:
     return Request(body, "tests", 1, spans)
 
 
-async def outcomes(batcher: Batcher, *bodies: bytes, spans: int = 1) -> list[Exception | None]:
-    """Submit all at once: None where it was stored, else the error."""
+async def outcomes(batcher: Batcher, *bodies: bytes, spans: int = 1) -> list[BaseException | LeftOut]:
+    """Submit all at once: STORED where it was, else the error."""
     submitted = (batcher.submit(sent(body, spans)) for body in bodies)
     return await asyncio.gather(*submitted, return_exceptions=True)
 
@@ -127,7 +129,7 @@ def test_requests_that_come_while_an_insert_runs_are_stored_by_one_insert_in_the
         await asyncio.sleep(0)
         sink.gate.set()
         await first
-        assert await others == [None] * 49
+        assert await others == [STORED] * 49
 
     running(work, sink)
     assert sink.inserts == [[b"0"], [b"%d" % n for n in range(1, 50)]]
@@ -144,7 +146,7 @@ def test_requests_that_come_side_by_side_are_stored_by_few_inserts_though_the_en
             await asyncio.sleep(0.01)
         return await asyncio.gather(*coming)
 
-    assert running(work, sink, batch_wait_ms=1000) == [None] * 10
+    assert running(work, sink, batch_wait_ms=1000) == [STORED] * 10
     assert sink.inserts[-1] == [b"%d" % n for n in range(10)]
 
 
@@ -167,7 +169,7 @@ def test_a_sender_that_is_alone_waits_for_nobody():
 def test_an_insert_is_bounded_in_spans_and_bytes(limits, spans):
     sink = Sink()
     requests = [b"%02d" % n + b"x" * 298 for n in range(20)]
-    assert running(lambda batcher: outcomes(batcher, *requests, spans=spans), sink, **limits) == [None] * 20
+    assert running(lambda batcher: outcomes(batcher, *requests, spans=spans), sink, **limits) == [STORED] * 20
     assert max(map(len, sink.inserts)) == 3
     assert sorted(sink.kept) == requests
 
@@ -176,7 +178,7 @@ def test_a_request_over_the_limits_of_an_insert_is_inserted_alone():
     sink = Sink()
     big = b"x" * 5000
     limits = {"batch_bytes": 1024, "queue_bytes": 1024}
-    assert running(lambda batcher: outcomes(batcher, big), sink, **limits) == [None]
+    assert running(lambda batcher: outcomes(batcher, big), sink, **limits) == [STORED]
     assert sink.inserts == [[big]]
 
 
@@ -229,7 +231,7 @@ def test_any_failure_of_the_store_is_busy_for_every_sender_and_the_next_request_
 
     found, later = running(work, store)
     assert {type(outcome) for outcome in found} == {Busy}
-    assert later == [None]
+    assert later == [STORED]
     assert store.kept == [b"later"]
 
 
@@ -254,10 +256,10 @@ def test_where_the_byte_budget_is_full_new_requests_are_busy_at_once_and_the_oth
         return stored, refused, await outcomes(batcher, b"again")
 
     stored, refused, again = running(work, sink, queue_bytes=2048)
-    assert stored == [None] * 4
+    assert stored == [STORED] * 4
     assert {str(error) for error in refused} == {"2048 bytes are waiting to be stored, the limit is 2048"}
     assert {type(error) for error in refused} == {Busy}
-    assert again == [None]
+    assert again == [STORED]
     assert len(sink.kept) == 5
 
 
@@ -271,7 +273,7 @@ def test_who_waits_longer_than_the_store_timeout_is_told_to_come_again_and_nobod
 
     found, after = running(work, sink, store_timeout_s=0.2)
     assert {str(error) for error in found} == {"not stored within 0.2 s"}
-    assert after == [None]
+    assert after == [STORED]
 
 
 def test_what_was_given_up_before_its_insert_is_never_inserted_and_frees_its_bytes():
@@ -287,7 +289,7 @@ def test_what_was_given_up_before_its_insert_is_never_inserted_and_frees_its_byt
         await first
         return await outcomes(batcher, b"y" * 1500)
 
-    assert running(work, sink, queue_bytes=2048) == [None]
+    assert running(work, sink, queue_bytes=2048) == [STORED]
     assert sink.kept == [b"first", b"y" * 1500]
 
 
@@ -321,7 +323,7 @@ def test_a_stop_stores_what_is_waiting_answers_everybody_and_closes_the_stores()
         return await asyncio.gather(*waiting, return_exceptions=True), late
 
     found, late = running(work, sink)
-    assert found == [None] * 10
+    assert found == [STORED] * 10
     assert [str(error) for error in late] == ["the collector is stopping"]
     assert len(sink.kept) == 10
     assert sink.closed

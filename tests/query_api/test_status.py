@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pytest
 from otlp_requests import SECOND, request, span
+from processes import wait_until
 
 from spanledger.query_api import status
 from spanledger.query_api.status import read_state
@@ -79,6 +80,24 @@ def test_a_database_without_our_tables_tells_what_there_is(target):
         client.close()
     assert (state.migrations, state.prices, state.services) == ([], None, [])
     assert state.clickhouse_version
+
+
+def test_a_mutation_that_fails_is_told(writer, reader):
+    """With the table, the statement and what the database says of it."""
+    assert read_state(reader).failing_mutations == []
+    writer.command("CREATE TABLE failing (n UInt8) ENGINE = MergeTree ORDER BY n")
+    try:
+        writer.command("INSERT INTO failing SELECT 1")
+        writer.command(
+            "ALTER TABLE failing DELETE WHERE throwIf(n = 1, 'as told') SETTINGS mutations_sync = 0"
+        )
+        wait_until(lambda: bool(read_state(reader).failing_mutations), 20)
+        [told] = read_state(reader).failing_mutations
+        assert told.table == "failing"
+        assert "throwIf" in told.command
+        assert "as told" in told.failure
+    finally:
+        writer.command("DROP TABLE failing SYNC")
 
 
 def test_it_needs_the_key_and_takes_no_parameters(make_api):

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from spanledger.query_api.times import format_time
-from spanledger.schemas.api import DatabaseState, DiskState, PartsState, PricesState, ServiceState
+from spanledger.schemas.api import (
+    DatabaseState,
+    DiskState,
+    MutationState,
+    PartsState,
+    PricesState,
+    ServiceState,
+)
 from spanledger.schemas.database import migrations
 from spanledger.schemas.prices import PRICE_VERSION
 from spanledger.server.checks.contents import check_contents, room
@@ -147,3 +154,12 @@ def test_a_name_from_outside_cannot_steer_the_terminal():
 )
 def test_a_disk_is_judged_by_what_is_left_of_it(free, total, level):
     assert room("a disk", free, total).level == level
+
+
+def test_a_deletion_that_the_database_fails_to_make_is_a_problem():
+    """It is told with what the database says; where there is none, nothing is said of it."""
+    failing = MutationState(table="spans", command="APPLY DELETED MASK", failure="no room")
+    [told] = [each for each in findings(failing_mutations=[failing]) if each.check == "deletion"]
+    assert told.level == "problem"
+    assert "spans: APPLY DELETED MASK fails (no room)" in told.found
+    assert not [each for each in findings(failing_mutations=[]) if each.check == "deletion"]

@@ -1,0 +1,1 @@
+"""`spanledger delete`, `spanledger retention`: upkeep in the terminal."""

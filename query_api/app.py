@@ -16,7 +16,7 @@ from spanledger.query_api.metrics import HttpMetrics, Measured, templates_of
 from spanledger.query_api.prices.books import Books
 from spanledger.query_api.problems import MEDIA_TYPE, Failures, install_problems
 from spanledger.query_api.readers import KeyWriter, Readers, Writer
-from spanledger.query_api.rooms import ROOMS, allowed_words
+from spanledger.query_api.rooms import ROOMS, allowed_for
 from spanledger.query_api.service import service
 from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
@@ -104,7 +104,7 @@ def create_app(
         for room in ROOMS:
             app.include_router(room.routes, prefix="/api/v1")
     app.state.templates = templates_of(app.routes)
-    install_problems(app, *allowed_words())
+    install_problems(app, allowed_for)
     _document_problems(app)
     # The last one added stands outermost.
     app.add_middleware(Access, settings=settings, keys=keys, of=app)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -48,14 +48,18 @@ def problem(
     return Response(json.dumps(body | more), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install_problems(app: FastAPI, allowed: Mapping[str, str], in_path: Mapping[str, str]) -> None:
+Words = Callable[[object], tuple[Mapping[str, str], Mapping[str, str]]]
+
+
+def install_problems(app: FastAPI, words: Words) -> None:
     """Answer every error of the application with a problem.
 
-    `allowed` and `in_path` say what each parameter of the query and of the path may be.
+    `words`: for the function behind a route, what each parameter of the query and of the path may be.
     """
 
     def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered below
+        allowed, in_path = words(request.scope["endpoint"])
         found = [_field_error(item, allowed, in_path, request) for item in error.errors()]
         detail = "; ".join(
             f"{item['where']}: {item['what']}" + (f"; allowed: {item['allowed']}" if item["allowed"] else "")

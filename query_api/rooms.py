@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from spanledger.query_api.access.parameters import ALLOWED_IN_KEY_PATHS, ALLOWED_OF_KEYS
 from spanledger.query_api.access.routes import access
@@ -42,8 +43,8 @@ ROOMS = (
     Room(trees, ALLOWED_OF_TREES),
     Room(search, ALLOWED_IN_SEARCH),
     Room(prices, ALLOWED_OF_PRICES, ALLOWED_IN_PRICE_PATHS),
-    Room(stats, ALLOWED_IN_STATS),
-    Room(sessions, ALLOWED_IN_SESSIONS, ALLOWED_IN_SESSION_PATHS),
+    Room(stats, ALLOWED_IN_SEARCH | ALLOWED_IN_STATS),
+    Room(sessions, ALLOWED_IN_SEARCH | ALLOWED_IN_SESSIONS, ALLOWED_IN_SESSION_PATHS),
     Room(export, ALLOWED_OF_EXPORT),
     Room(deletion, ALLOWED_OF_DELETION, ALLOWED_IN_DELETION_PATHS),
     Room(sql),
@@ -51,11 +52,14 @@ ROOMS = (
 )
 
 
-def allowed_words() -> tuple[dict[str, str], dict[str, str]]:
-    """What is allowed in queries and bodies, and in paths, of all rooms; what all share goes first."""
-    words: dict[str, str] = {}
-    in_path: dict[str, str] = {}
-    for room in ROOMS:
-        words |= room.allowed
-        in_path |= room.in_path
-    return words | ALLOWED, in_path | ALLOWED_IN_PATH
+_ROOM_OF: dict[object, Room] = {
+    route.endpoint: room for room in ROOMS for route in room.routes.routes if isinstance(route, APIRoute)
+}
+
+
+def allowed_for(endpoint: object) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What is allowed in the queries and bodies, and in the paths, of the room that has this endpoint."""
+    room = _ROOM_OF.get(endpoint)
+    if room is None:
+        return ALLOWED, ALLOWED_IN_PATH
+    return {**ALLOWED, **room.allowed}, {**ALLOWED_IN_PATH, **room.in_path}

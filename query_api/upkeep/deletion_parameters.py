@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from spanledger.query_api.parameters import ALLOWED, MOST_TRACES
+from spanledger.query_api.parameters import ALLOWED, MOST_TRACES, TEXT_FORM
 from spanledger.schemas.deletion_api import MOST_DAYS, MOST_TRACE_IDS
 
 _DELETION_FORM = "32 hexadecimal digits, as GET /api/v1/deletions gives them"
 ALLOWED_OF_DELETION = {
     "trace_ids": f"a list of up to {MOST_TRACE_IDS} ids of 32 hexadecimal digits",
-    "user": ALLOWED["service"],
-    "conversation": ALLOWED["service"],
+    "user": TEXT_FORM,
+    "conversation": TEXT_FORM,
     "reason": "text of up to 4000 characters",
     "who": "text of up to 256 characters",
     "dry_run": "true or false",

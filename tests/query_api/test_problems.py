@@ -103,9 +103,10 @@ def test_a_trace_id_is_32_digits(idle_api, trace_id):
     assert (error.where, error.allowed) == ("path.trace_id", "32 hexadecimal digits")
 
 
-def test_a_trace_takes_no_parameters(idle_api):
+def test_a_trace_takes_no_other_parameters(idle_api):
     found = problem_of(idle_api.get(f"/api/v1/traces/{TRACE}?depth=3"), 400)
-    assert "depth" in found.errors[0].what
+    assert found.errors[0].where == "query.depth"
+    assert found.errors[0].what == "no such parameter"
 
 
 @pytest.mark.parametrize(

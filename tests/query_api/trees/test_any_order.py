@@ -20,6 +20,8 @@ from otlp_requests import SECOND, key_values, request
 from spanledger.collector.gate import check
 from spanledger.collector.rows.block import Request
 from spanledger.query_api.search.traces import Search, list_traces
+from spanledger.query_api.stats.parameters import StatsRequest
+from spanledger.query_api.stats.stats import stats_json
 from spanledger.query_api.trees.spans import trace_json
 from spanledger.query_api.trees.tree import encode, read_tree, walk
 
@@ -45,7 +47,16 @@ def _list_row(client: Client, project: str) -> bytes:
     return encode(row)
 
 
-READERS: dict[str, Callable[[Client, str], bytes]] = {"tree": _tree, "list row": _list_row}
+def _stats(client: Client, project: str) -> bytes:
+    asked = StatsRequest(of="spans", group_by=["model", "user", "status"], bucket="minute").asked()
+    return stats_json(client, project, asked)
+
+
+READERS: dict[str, Callable[[Client, str], bytes]] = {
+    "tree": _tree,
+    "list row": _list_row,
+    "stats": _stats,
+}
 
 _attributes = st.fixed_dictionaries(
     {},

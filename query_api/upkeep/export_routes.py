@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from spanledger.query_api.access.callers import Project
 from spanledger.query_api.upkeep.export import MEDIA_TYPES, Wanted, exported
 from spanledger.query_api.upkeep.export_parameters import ExportParameters, ImportFileParameters
-from spanledger.query_api.upkeep.importing import IMPORTERS
+from spanledger.query_api.upkeep.importing import IMPORTERS, Sink
 from spanledger.schemas.export_api import ImportedRows
 
 export = APIRouter(tags=["export"])
@@ -54,7 +54,10 @@ async def export_file(
 async def import_file(
     request: Request, project: Project, parameters: Annotated[ImportFileParameters, Query()]
 ) -> ImportedRows:
-    """Rows become the caller's, whatever project they are of. Importing twice changes nothing."""
-    importer = IMPORTERS[parameters.format]
-    table, rows = await importer(request.app.state.writer, project, request.stream())
-    return ImportedRows(table=table, rows=rows)
+    """Rows become the caller's, whatever project they are of. Importing twice changes nothing. What was
+    deleted, or is older than the project keeps, stays away.
+    """
+    state = request.app.state
+    sink = Sink(state.writer, project, state.removals.now)
+    imported = await IMPORTERS[parameters.format](sink, request.stream())
+    return ImportedRows.model_validate(imported._asdict())

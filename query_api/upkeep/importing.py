@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +25,7 @@ from spanledger.query_api.readers import Writer
 from spanledger.query_api.upkeep.columns import Column, columns_of
 from spanledger.query_api.upkeep.export import FORMAT_VERSION, KEYS, arrow_schema
 from spanledger.schemas.errors import BadData, Busy, TooLarge
+from spanledger.schemas.removals import Removed
 from spanledger.schemas.rewriting import INSERT_SETTINGS
 
 MOST_LINE_BYTES = 256 << 20
@@ -34,10 +37,14 @@ _NEEDED = {name: {"trace_id", "span_id", time, *keys} for name, (time, keys) in 
 
 
 class Imported(NamedTuple):
-    """How many rows a file had, all of which are stored now."""
+    """How many rows a file had, and how many of them are not stored: their trace was deleted, or they are
+    from before what the project keeps.
+    """
 
     table: str
     rows: int
+    deleted: int
+    expired: int
 
 
 class _Layout(NamedTuple):
@@ -51,31 +58,30 @@ class _Layout(NamedTuple):
         return arrow_schema(self.columns)
 
 
-async def import_jsonl(writer: Writer, project: str, pieces: AsyncIterator[bytes]) -> Imported:
+async def import_jsonl(sink: Sink, pieces: AsyncIterator[bytes]) -> Imported:
     """Store the rows of a file of lines as they come. BadData names the line."""
-    reading = _Lines(project)
+    reading = _Lines()
     async for line in _lines(pieces):
         if reading.layout is None:
             head = _head(_object(line, 1).get("spanledger_export"), "line 1")
-            reading.layout = await _patiently(writer, partial(_layout, head=head))
+            reading.layout = await sink.patiently(partial(_layout, head=head))
             continue
         reading.add(line)
         if reading.is_full():
-            await _store(writer, reading.layout, reading.taken())
+            await sink.store(reading.layout, reading.taken())
     if reading.layout is None:
         raise BadData("The file is empty: its first line must be that of an export")
-    await _store(writer, reading.layout, reading.taken())
+    await sink.store(reading.layout, reading.taken())
     reading.finish()
-    return Imported(reading.layout.table, reading.rows)
+    return sink.imported(reading.layout.table, reading.rows)
 
 
 class _Lines:
     """Reads the lines of a file, row by row."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self) -> None:
         self.layout: _Layout | None = None
         self.rows = 0
-        self._project = project
         self._said_rows: int | None = None
         self._line = 1
         self._size = 0
@@ -126,7 +132,7 @@ class _Lines:
         return self._size >= _CHUNK_BYTES or len(self._waiting) >= _CHUNK_ROWS
 
     def taken(self) -> pa.Table | None:
-        """What waits, as a table of the caller's project."""
+        """What waits, as a table."""
         rows, self._waiting, self._size = self._waiting, [], 0
         if not rows or self.layout is None:
             return None
@@ -134,7 +140,7 @@ class _Lines:
             pa.array(values, column.arrow)
             for column, values in zip(self.layout.columns, zip(*rows, strict=True), strict=True)
         ]
-        return _of_project(pa.table(arrays, schema=self.layout.schema), self._project)
+        return pa.table(arrays, schema=self.layout.schema)
 
     def finish(self) -> None:
         if self._said_rows is None:
@@ -177,7 +183,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:40]}... of {len(text)} characters"
 
 
-async def import_parquet(writer: Writer, project: str, pieces: AsyncIterator[bytes]) -> Imported:
+async def import_parquet(sink: Sink, pieces: AsyncIterator[bytes]) -> Imported:
     """Store the rows of a Parquet file, kept on disk until it is whole. BadData names the row group."""
     with tempfile.TemporaryFile(prefix="spanledger-import-") as file:
         size = 0
@@ -186,17 +192,17 @@ async def import_parquet(writer: Writer, project: str, pieces: AsyncIterator[byt
             if size > MOST_FILE_BYTES:
                 raise TooLarge(f"The file is larger than {MOST_FILE_BYTES >> 30} GiB: export less time")
             await asyncio.to_thread(file.write, piece)
-        return await _import_file(writer, project, file)
+        return await _import_file(sink, file)
 
 
-async def _import_file(writer: Writer, project: str, file: BinaryIO) -> Imported:
+async def _import_file(sink: Sink, file: BinaryIO) -> Imported:
     try:
         read = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise BadData(f"This is no Parquet file, or was cut off ({str(error)[:200]})") from None
     metadata = read.schema_arrow.metadata or {}
     head = _head(_json(metadata.get(b"spanledger_export")), "the metadata of the file")
-    layout = await _patiently(writer, partial(_layout, head=head))
+    layout = await sink.patiently(partial(_layout, head=head))
     found = {field.name: field.type for field in read.schema_arrow}
     for column in layout.columns:
         if found.get(column.name) != column.arrow:
@@ -211,9 +217,9 @@ async def _import_file(writer: Writer, project: str, file: BinaryIO) -> Imported
         for first in range(0, table.num_rows, _CHUNK_ROWS):
             part = table.slice(first, _CHUNK_ROWS)
             _check(part, layout, f"row group {group + 1}, rows {first + 1} to {first + part.num_rows}")
-            await _store(writer, layout, _of_project(part, project))
+            await sink.store(layout, part)
             rows += part.num_rows
-    return Imported(layout.table, rows)
+    return sink.imported(layout.table, rows)
 
 
 def _check(table: pa.Table, layout: _Layout, place: str) -> None:
@@ -279,28 +285,65 @@ def _layout(client: Client, head: Mapping[str, Any]) -> _Layout:
     return _Layout(table, [known[name] for name in named])
 
 
+class Sink:
+    """Where rows of a file go: into a project, but for those that must not be stored any more."""
+
+    def __init__(self, writer: Writer, project: str, removed: Callable[[], Removed]) -> None:
+        self._writer = writer
+        self._project = project
+        self._removed = removed
+        self._deleted = self._expired = 0
+
+    async def store(self, layout: _Layout, table: pa.Table | None) -> None:
+        """Store the rows; whatever the file says, they are the project's."""
+        if table is not None:
+            table = self._kept(layout, _of_project(table, self._project))
+        if table is None or not table.num_rows:
+            return
+        blocks = [(layout.table, table)]
+        if layout.table == "spans":
+            # First, so that no stored span ever lies outside its trace's times.
+            blocks.insert(0, ("trace_times", _trace_times(table)))
+
+        def insert(client: Client) -> None:
+            for name, rows in blocks:
+                columns = [f"`{column}`" for column in rows.schema.names]
+                client.raw_insert(name, columns, _arrow(rows), INSERT_SETTINGS, "ArrowStream")
+
+        await self.patiently(insert)
+
+    def _kept(self, layout: _Layout, table: pa.Table) -> pa.Table:
+        removed = self._removed()
+        of = removed.of(self._project, time.time_ns())
+        starts = table[KEYS[layout.table][0]].cast(pa.int64())
+        expired = pc.less(starts, of.kept_from_ns)
+        halves = np.ascontiguousarray(removed.traces[:, of.first : of.last].T)
+        ids = pa.Array.from_buffers(pa.binary(16), len(halves), [None, pa.py_buffer(halves)])
+        deleted = pc.and_not(pc.is_in(table["trace_id"], value_set=ids), expired)
+        self._expired += pc.sum(expired).as_py() or 0
+        self._deleted += pc.sum(deleted).as_py() or 0
+        return table.filter(pc.invert(pc.or_(expired, deleted)))
+
+    async def patiently(self, work: Callable[[Client], Any]) -> Any:
+        """What `work` returns; while another request writes, it is tried again."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._writer.write(work)
+            except Busy:
+                if not left:
+                    raise
+                await asyncio.sleep(1)
+        raise AssertionError("unreachable")
+
+    def imported(self, table: str, rows: int) -> Imported:
+        return Imported(table, rows, self._deleted, self._expired)
+
+
 def _of_project(table: pa.Table, project: str) -> pa.Table:
-    """Whatever the file says, rows are the caller's."""
     values = pa.array([project] * table.num_rows, pa.string())
     if "project" in table.schema.names:
         return table.set_column(table.schema.get_field_index("project"), "project", values)
     return table.append_column("project", values)
-
-
-async def _store(writer: Writer, layout: _Layout, table: pa.Table | None) -> None:
-    if table is None or not table.num_rows:
-        return
-    blocks = [(layout.table, table)]
-    if layout.table == "spans":
-        # First, so that no stored span ever lies outside its trace's times.
-        blocks.insert(0, ("trace_times", _trace_times(table)))
-
-    def insert(client: Client) -> None:
-        for name, rows in blocks:
-            columns = [f"`{column}`" for column in rows.schema.names]
-            client.raw_insert(name, columns, _arrow(rows), INSERT_SETTINGS, "ArrowStream")
-
-    await _patiently(writer, insert)
 
 
 def _trace_times(table: pa.Table) -> pa.Table:
@@ -316,17 +359,6 @@ def _arrow(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table.combine_chunks())
     return bytes(sink.getvalue())
-
-
-async def _patiently(writer: Writer, work: Callable[[Client], Any]) -> Any:
-    for left in reversed(range(_TRIES)):
-        try:
-            return await writer.write(work)
-        except Busy:
-            if not left:
-                raise
-            await asyncio.sleep(1)
-    raise AssertionError("unreachable")
 
 
 IMPORTERS: Mapping[str, Any] = {"jsonl": import_jsonl, "parquet": import_parquet}

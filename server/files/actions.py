@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -43,6 +43,19 @@ def export_files(api: Api, chosen: argparse.Namespace) -> int:
                 continue
             progress.console.print(f"{target}: {table}, {target.stat().st_size:,} bytes{_said(rows)}")
     return 0
+
+
+def _told(file: Path, answer: Mapping[str, Any]) -> str:
+    left_out = [
+        f"{answer[name]:,} are not: {why}"
+        for name, why in (
+            ("deleted", "their traces were deleted"),
+            ("expired", "they are older than what is kept"),
+        )
+        if answer[name]
+    ]
+    stored = answer["rows"] - answer["deleted"] - answer["expired"]
+    return "; ".join([f"{file}: {stored:,} rows of {answer['table']} are stored", *left_out])
 
 
 def _said(rows: int | None) -> str:
@@ -104,7 +117,7 @@ def import_files(api: Api, chosen: argparse.Namespace) -> int:
             with file.open("rb") as read:
                 watched: Any = _Watched(read, progress, task)
                 answer = api.upload("/api/v1/import", watched, size, format=forms[file])
-            progress.console.print(f"{file}: {answer['rows']:,} rows of {answer['table']} are stored")
+            progress.console.print(_told(file, answer))
     return 0
 
 

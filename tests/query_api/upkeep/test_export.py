@@ -63,7 +63,7 @@ def test_rows_are_identical_in_the_project_that_they_are_imported_into(  # noqa:
         answer = other.post(f"/api/v1/import?format={form}", content=file)
         assert answer.status_code == 200, answer.text
         first, second = rows_of(reader, project), rows_of(reader, f"{project}-copy")
-        assert answer.json() == {"table": "spans", "rows": len(first)}
+        assert answer.json() == {"table": "spans", "rows": len(first), "deleted": 0, "expired": 0}
         if form == "jsonl":
             first, second = _one_nan(first), _one_nan(second)
         assert second == first
@@ -264,7 +264,12 @@ def test_a_file_without_newer_columns_gets_their_defaults(make_api, lines):
         del row["cost_origin"]
     body = b"\n".join(json.dumps(line).encode() for line in (head, *rows, json.loads(lines[-1])))
     api = make_api(project=f"older-{rows[0]['span_id']}")
-    assert api.post("/api/v1/import", content=body).json() == {"table": "spans", "rows": 2}
+    assert api.post("/api/v1/import", content=body).json() == {
+        "table": "spans",
+        "rows": 2,
+        "deleted": 0,
+        "expired": 0,
+    }
     assert [json.loads(line)["cost_origin"] for line in exported(api).splitlines()[1:-1]] == ["", ""]
 
 
@@ -291,3 +296,31 @@ def test_imported_spans_lie_within_the_times_of_their_traces(make_api, writer, s
     ).result_rows
     assert found == [(T0, T0 + 2 * 10**9)]
     assert copy.get(f"/api/v1/traces/{trace_id}").json()["span_count"] == 3
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_was_deleted_does_not_come_back_with_an_import(api, ingest, form):
+    gone, stays = span(), span()
+    ingest(request(gone, stays))
+    file = exported(api, f"format={form}")
+    deletion = {"trace_ids": [gone.trace_id.hex()], "reason": "a test"}
+    assert api.post("/api/v1/deletions", json=deletion).status_code == 202
+    answer = api.post(f"/api/v1/import?format={form}", content=file)
+    assert answer.json() == {"table": "spans", "rows": 2, "deleted": 1, "expired": 0}
+    assert api.get(f"/api/v1/traces/{gone.trace_id.hex()}").status_code == 404
+    assert api.get(f"/api/v1/traces/{stays.trace_id.hex()}").status_code == 200
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_older_than_the_project_keeps_does_not_come_back_with_an_import(
+    make_api, api, ingest, project, form
+):
+    old, new = span(start_time_unix_nano=T0), span()
+    ingest(request(old, new))
+    file = exported(api, f"format={form}")
+    copy = make_api(project=f"{project}-copy")
+    assert copy.put("/api/v1/retention", json={"days": 7}).status_code == 200
+    answer = copy.post(f"/api/v1/import?format={form}", content=file)
+    assert answer.json() == {"table": "spans", "rows": 2, "deleted": 0, "expired": 1}
+    found = copy.get("/api/v1/spans").json()["spans"]
+    assert [row["span_id"] for row in found] == [new.span_id.hex()]

@@ -37,4 +37,4 @@ def _serving(target: Target, **settings: Any) -> Iterator[str]:
 def serving(target: Target, project: str) -> Iterator[Callable[..., str]]:
     """Serve the API with these settings; its address."""
     with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(_serving(target, project=project, **settings))
+        yield lambda **settings: stack.enter_context(_serving(target, **{"project": project, **settings}))

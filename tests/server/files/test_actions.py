@@ -41,7 +41,7 @@ def test_what_is_exported_is_imported_into_another_ledger(serving, run, reader, 
     assert sorted(tmp_path.iterdir()) == sorted([file, beside])
     assert "20 rows" in said
     copy = f"{project}-copy"
-    code, said = run("import", file, beside, "--api", serving(copy))
+    code, said = run("import", file, beside, "--api", serving(project=copy))
     assert code == 0, said
     assert "20 rows of spans are stored" in said
     assert "1 rows of logs are stored" in said

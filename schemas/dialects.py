@@ -600,6 +600,21 @@ CONTENT_PREFIXES: tuple[str, ...] = (
 PLAIN_KEYS: tuple[str, ...] = ("gen_ai.prompt.name", "gen_ai.prompt.version", "gen_ai.prompt.id")
 
 
+# A key that fills a column stands among the plain ones, whatever it begins with.
+_OWN_KEYS = frozenset(
+    (*PLAIN_KEYS, *(key.partition("#")[0] for field in (*FIELDS, *UNIT_FIELDS) for key in field.keys))
+)
+
+
+def is_content(key: str) -> bool:
+    """Whether an attribute of this key is content: kept apart from the others, in `content_string` and
+    `content_json`.
+    """
+    if key in CONTENT_KEYS or key in _OWN_KEYS:
+        return key in CONTENT_KEYS
+    return key.startswith(CONTENT_PREFIXES) and key not in CONTENT_PREFIXES
+
+
 class Dialect(NamedTuple):
     """How to recognise who wrote a span: by its scope, where that is one of `scopes` (or begins with one that
     ends with a point), else by an attribute that begins with one of `keys`; by both at once, where `both`.

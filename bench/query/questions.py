@@ -85,7 +85,7 @@ def questions(ledger: Ledger, phrases: Sequence[str]) -> list[Question]:
 
     def attribute(chance: random.Random) -> Asked:
         tenant, step = f"tenant-{chance.randrange(40)}", chance.randrange(12)
-        asked = [f'app.tenant = "{tenant}"', f"app.step = {step}", 'app.variant = "control"']
+        asked = [f'span:app.tenant = "{tenant}"', f"span:app.step = {step}", 'span:app.variant = "control"']
         where = (
             "attributes_string['app.tenant'] = {tenant:String} AND attributes_int['app.step'] = {step:Int64} "
             "AND attributes_string['app.variant'] = 'control'"

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
 from spanledger.query_api.search.fields import FIELDS, Field
+from spanledger.schemas.dialects import is_content
 
 Op = Literal[
     "eq", "ne", "in", "not_in", "lt", "le", "gt", "ge", "contains", "starts_with", "ends_with", "exists"
@@ -101,6 +102,22 @@ class Sql(NamedTuple):
 
     text: str
     parameters: dict[str, object]
+
+
+def reads(condition: Condition) -> Literal["columns", "attributes", "content"]:
+    """The most that is read of each span to tell whether it fulfils a condition."""
+    match condition:
+        case Text():
+            return "content"
+        case Attribute(key):
+            return "content" if is_content(key) else "attributes"
+        case Not(inner):
+            return reads(inner)
+        case All(conditions) | Any(conditions):
+            found = {reads(each) for each in conditions}
+            return next((most for most in ("content", "attributes") if most in found), "columns")
+        case _:
+            return "columns"
 
 
 def compiled(condition: Condition, *, prefix: str = "c") -> Sql:
@@ -322,15 +339,15 @@ def _several(value: Value | Sequence[Value] | None) -> Sequence[Value]:
 
 # --- attributes
 
-_SPAN_MAPS = (
+_PLAIN_MAPS = (
     "attributes_string",
     "attributes_int",
     "attributes_double",
     "attributes_bool",
     "attributes_json",
-    "content_string",
-    "content_json",
 )
+_CONTENT_MAPS = ("content_string", "content_json")
+_SPAN_MAPS = (*_PLAIN_MAPS, *_CONTENT_MAPS)
 _JSON_MAPS: dict[Level, str] = {"resource": "resource_attributes", "scope": "scope_attributes"}
 _LISTS: dict[Level, str] = {"event": "events.attributes", "link": "links.attributes"}
 
@@ -353,8 +370,10 @@ def _at_level(level: Level, key: str, condition: Attribute, parameters: Paramete
 
 def _of_span(key: str, condition: Attribute, parameters: Parameters) -> Iterator[str]:
     op, value = condition.op, condition.value
+    # What is content now may have been stored among the others before it was known as such.
+    maps = _SPAN_MAPS if is_content(condition.key) else _PLAIN_MAPS
     if op == "exists":
-        yield from (f"mapContains({name}, {key})" for name in _SPAN_MAPS)
+        yield from (f"mapContains({name}, {key})" for name in maps)
         return
     values = _values(value) if op == "in" else (value,)
     texts = [one for one in values if isinstance(one, str)]
@@ -363,15 +382,23 @@ def _of_span(key: str, condition: Attribute, parameters: Parameters) -> Iterator
     if texts:
         asked = texts if op == "in" else texts[0]
         for name in ("attributes_string", "content_string"):
-            yield f"(mapContains({name}, {key}) AND {_of_text(f'{name}[{key}]', op, asked, parameters)})"
+            if name in maps:
+                fits = _of_text(f"{name}[{key}]", op, asked, parameters)
+                yield _if_there(name, key, fits, needless="" not in texts)
     for flag in flags:
         name = "attributes_bool"
-        yield f"(mapContains({name}, {key}) AND {name}[{key}] = {parameters.add(flag, 'Bool')})"
+        fits = f"{name}[{key}] = {parameters.add(flag, 'Bool')}"
+        yield _if_there(name, key, fits, needless=flag)
     if numbers:
         asked_numbers = numbers if op == "in" else numbers[0]
         for name in ("attributes_int", "attributes_double"):
             fits = of_number(f"{name}[{key}]", op, asked_numbers, parameters)
-            yield f"(mapContains({name}, {key}) AND {fits})"
+            yield _if_there(name, key, fits, needless=op in ("eq", "in") and 0 not in numbers)
+
+
+def _if_there(name: str, key: str, fits: str, *, needless: bool) -> str:
+    """A map gives an empty value for a key that it lacks. `needless`: which would not fit anyway."""
+    return f"({fits})" if needless else f"(mapContains({name}, {key}) AND {fits})"
 
 
 def _of_json_map(sql: str, key: str, condition: Attribute, parameters: Parameters) -> str:
@@ -403,8 +430,6 @@ def _of_json_number(found: str, op: Op, value: Value, parameters: Parameters) ->
 
 
 # --- content
-
-_CONTENT_MAPS = ("content_string", "content_json")
 
 
 def _content(text: str, parameters: Parameters) -> str:

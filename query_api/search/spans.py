@@ -1,19 +1,19 @@
 """Spans: the list of those that fulfil a condition.
 
 Any stored copy of a span may fulfil the condition, so copies are looked for without FINAL, which lets the
-engine use its indexes, and reads ids only. Then the few that were found are read by their ids: one whose
-newest copy is not the one that was found is left out.
+engine use its indexes, and read what is shown of the few that it finds only. Then it is asked when the newest
+copy of each of these came: where that is not the one that was found, it is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from spanledger.query_api.search.conditions import All, Condition, compiled
+from spanledger.query_api.search.conditions import All, Condition, compiled, reads
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.fields import FIELDS
 from spanledger.query_api.search.inherited import settled
@@ -37,7 +37,11 @@ SELECT
     lower(hex(span_id)) AS span,
     toUnixTimestamp64Nano(start_time) AS start_ns,
     toUnixTimestamp64Nano(received_at) AS received_ns,
-    toString({value}) AS value_text
+    toString({value}) AS value_text,
+    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent,
+    name, service, scope_name, role, operation, provider, request_model, response_model, status_code,
+    error_type, toUnixTimestamp64Nano(end_time) AS end_ns, duration_ns, input_tokens, output_tokens,
+    cost_usd, cost_reason, counted, conversation_id, user_id, experiment_id, tool_name, agent_name, tags{more}
 FROM spans
 WHERE project = {{project:String}}
     AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')
@@ -57,26 +61,25 @@ _AFTER_SQL = """(
         )
     )"""
 
-ROWS_SQL = """
+NEWEST_SQL = """
 SELECT
     lower(hex(trace_id)) AS trace,
     lower(hex(span_id)) AS span,
     toUnixTimestamp64Nano(start_time) AS start_ns,
-    toUnixTimestamp64Nano(received_at) AS received_ns,
-    if(parent_span_id = toFixedString('', 8), '', lower(hex(parent_span_id))) AS parent,
-    name, service, scope_name, role, operation, provider, request_model, response_model, status_code,
-    error_type, toUnixTimestamp64Nano(end_time) AS end_ns, duration_ns, input_tokens, output_tokens,
-    cost_usd, cost_reason, counted, conversation_id, user_id, experiment_id, tool_name, agent_name, tags{more}
+    toUnixTimestamp64Nano(max(received_at)) AS received_ns
 FROM spans
-WHERE project = {{project:String}}
-    AND toStartOfHour(start_time) IN (SELECT toDateTime(arrayJoin({{hours:Array(UInt32)}}), 'UTC'))
-    AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
-    AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')
-    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
-    AND span_id IN (SELECT toFixedString(unhex(arrayJoin({{span_ids:Array(String)}})), 8))
+WHERE project = {project:String}
+    AND toStartOfHour(start_time) IN (SELECT toDateTime(arrayJoin({hours:Array(UInt32)}), 'UTC'))
+    AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC')
+    AND start_time <= fromUnixTimestamp64Nano({last:Int64}, 'UTC')
+    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({trace_ids:Array(String)})), 16))
+    AND span_id IN (SELECT toFixedString(unhex(arrayJoin({span_ids:Array(String)})), 8))
+GROUP BY trace_id, span_id, start_time
 """
 _ATTRIBUTES = ", attributes_string, attributes_int, attributes_double, attributes_bool, attributes_json"
 _HOUR_NS = 3600 * 10**9
+# How many spans the first window of a search by time holds, by what its condition reads of each.
+FIRST_ROWS_FOR = {"columns": 400_000, "attributes": 400_000, "content": 80_000}
 
 
 class SpanSearch(NamedTuple):
@@ -90,13 +93,14 @@ class SpanSearch(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A stored copy of a span that fulfils a condition."""
+    """A stored copy of a span that fulfils a condition, and what is shown of it."""
 
     trace_id: str
     span_id: str
     start_ns: int
     received_ns: int
-    value: Decimal | None = None
+    value: Decimal | None
+    row: Mapping[str, Any]
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -120,10 +124,10 @@ def list_spans(
     search = search._replace(condition=settled(client, project, search.condition))
     shown: list[dict[str, Any]] = []
     last: Position | None = None
-    for found, row in _current(client, project, search, limit + 1, after, attributes=attributes):
+    for found in _current(client, project, search, limit + 1, after, attributes=attributes):
         if len(shown) == limit:
             return shown, last
-        shown.append(row)
+        shown.append(_summary(found.row))
         last = found.position
     return shown, None
 
@@ -136,22 +140,23 @@ def _current(
     after: Position | None,
     *,
     attributes: bool,
-) -> Iterator[tuple[Found, dict[str, Any]]]:
-    """The spans that fulfil the condition as they count, each with its row."""
+) -> Iterator[Found]:
+    """The spans that fulfil the condition as they count."""
+    waiting: dict[tuple[str, str, int], Found] = {}
     for window in _windows(client, search, after):
         full = True
         while full:
-            copies = _copies(client, project, search, window, after=after, most=at_once)
-            newest: dict[tuple[str, str, int], Found] = {}
+            copies = _copies(
+                client, project, search, window, after=after, most=at_once, attributes=attributes
+            )
             for copy in copies:
-                newest.setdefault(copy.key, copy)  # of one span the newest comes first
-            rows = _rows(client, project, newest.values(), attributes=attributes)
-            for key, copy in newest.items():
-                row = rows.get(key)
-                if row is not None and row["received_ns"] == copy.received_ns:
-                    yield copy, _summary(row)
+                waiting.setdefault(copy.key, copy)  # of one span the newest comes first
             full = len(copies) == at_once
             after = copies[-1].position if copies else after
+            if len(waiting) >= at_once:
+                yield from _newest(client, project, waiting)
+                waiting = {}
+    yield from _newest(client, project, waiting)
 
 
 def _windows(client: Client, search: SpanSearch, after: Position | None) -> Iterator[Window]:
@@ -164,11 +169,19 @@ def _windows(client: Client, search: SpanSearch, after: Position | None) -> Iter
         since, until = (
             (since, min(until, after.start_ns + 1)) if newest_first else (max(since, after.start_ns), until)
         )
-    yield from windows(stored_days(client), since, until, newest_first=newest_first)
+    first_rows = FIRST_ROWS_FOR[reads(search.condition)] if search.condition != All([]) else None
+    yield from windows(stored_days(client), since, until, newest_first=newest_first, first_rows=first_rows)
 
 
 def _copies(
-    client: Client, project: str, search: SpanSearch, window: Window, *, after: Position | None, most: int
+    client: Client,
+    project: str,
+    search: SpanSearch,
+    window: Window,
+    *,
+    after: Position | None,
+    most: int,
+    attributes: bool,
 ) -> list[Found]:
     sql = compiled(search.condition)
     parameters = {
@@ -186,14 +199,23 @@ def _copies(
         }
         if after.value is not None:
             parameters["after_value"] = f"{after.value:f}"
-    rows = client.query(found_sql(sql.text, search.sort, search.order, after), parameters=parameters)
+    text = found_sql(sql.text, search.sort, search.order, after, attributes=attributes)
     return [
-        Found(trace, span, start_ns, received_ns, None if value is None else Decimal(value))
-        for trace, span, start_ns, received_ns, value in rows.result_rows
+        Found(
+            row["trace"],
+            row["span"],
+            row["start_ns"],
+            row["received_ns"],
+            None if row["value_text"] is None else Decimal(row["value_text"]),
+            row,
+        )
+        for row in client.query(text, parameters=parameters).named_results()
     ]
 
 
-def found_sql(condition: str, sort: Sort, order: Order, after: Position | None) -> str:
+def found_sql(
+    condition: str, sort: Sort, order: Order, after: Position | None, *, attributes: bool = False
+) -> str:
     """The query for copies, with the parts that this order needs: constants, and the condition."""
     sign = "<" if order == "desc" else ">"
     behind = _AFTER_SQL.format(sign=sign)
@@ -208,6 +230,7 @@ def found_sql(condition: str, sort: Sort, order: Order, after: Position | None) 
             behind = f"({value} IS NULL OR {value} {sign} {given} OR ({value} = {given} AND {behind}))"
     return FOUND_SQL.format(
         value=value,
+        more=_ATTRIBUTES if attributes else "",
         condition=condition,
         after="" if after is None else f"\n    AND {behind}",
         by=by,
@@ -215,29 +238,28 @@ def found_sql(condition: str, sort: Sort, order: Order, after: Position | None) 
     )
 
 
-def _rows(
-    client: Client, project: str, wanted: Sequence[Found] | Any, *, attributes: bool
-) -> dict[tuple[str, str, int], Mapping[str, Any]]:
-    """The newest copy of each of these spans, by its key."""
-    spans = list(wanted)
-    if not spans:
-        return {}
-    starts = [span.start_ns for span in spans]
+def _newest(client: Client, project: str, waiting: Mapping[tuple[str, str, int], Found]) -> Iterator[Found]:
+    """Those of the copies that no newer one of their span has taken the place of."""
+    if not waiting:
+        return
+    starts = [start_ns for _, _, start_ns in waiting]
     parameters = {
         "project": project,
         "hours": sorted({start // _HOUR_NS * 3600 for start in starts}),
         "first": min(starts),
         "last": max(starts),
-        "trace_ids": sorted({span.trace_id for span in spans}),
-        "span_ids": [span.span_id for span in spans],
+        "trace_ids": sorted({trace_id for trace_id, _, _ in waiting}),
+        "span_ids": [span_id for _, span_id, _ in waiting],
     }
-    result = client.query(ROWS_SQL.format(more=_ATTRIBUTES if attributes else ""), parameters=parameters)
-    found: dict[tuple[str, str, int], Mapping[str, Any]] = {}
-    for row in result.named_results():
-        key = (row["trace"], row["span"], row["start_ns"])
-        if key not in found or found[key]["received_ns"] < row["received_ns"]:
-            found[key] = row
-    return found
+    newest = {
+        (trace_id, span_id, start_ns): received_ns
+        for trace_id, span_id, start_ns, received_ns in client.query(
+            NEWEST_SQL, parameters=parameters
+        ).result_rows
+    }
+    for key, copy in waiting.items():
+        if newest.get(key) == copy.received_ns:
+            yield copy
 
 
 def _summary(row: Mapping[str, Any]) -> dict[str, Any]:

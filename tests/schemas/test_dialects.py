@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from otlp_requests import request, span
 
 from spanledger.collector.rows.known import known
 from spanledger.schemas.calls import dialect_of
@@ -20,6 +21,7 @@ from spanledger.schemas.dialects import (
     PLAIN_KEYS,
     UNIT_FIELDS,
     Kind,
+    is_content,
 )
 from spanledger.schemas.prices.units import NUMBERS
 from tests.dialects.reading import golden_files
@@ -142,3 +144,23 @@ def _hints(keys: list[str]) -> list[int]:
         for n, dialect in enumerate(DIALECTS)
         if any(key.startswith(dialect.keys or ("\0",)) for key in keys)
     ]
+
+
+def test_content_is_told_by_its_key_as_the_collector_does(ingest, reader, project):
+    keys = [
+        *CONTENT_KEYS,
+        *(f"{prefix}{end}" for prefix in CONTENT_PREFIXES for end in ("", "0.content", "name.x")),
+        *PLAIN_KEYS,
+        *(field_key.partition("#")[0] for field in ALL for field_key in field.keys),
+        "app.tenant",
+    ]
+    plain = sorted({key for key in keys if not key.startswith("event:")})
+    for first in range(0, len(plain), 500):
+        ingest(request(span(attributes=dict.fromkeys(plain[first : first + 500], "text"))))
+    rows = reader.query(
+        "SELECT mapKeys(attributes_string), mapKeys(content_string) FROM spans WHERE project = {p:String}",
+        parameters={"p": project},
+    ).result_rows
+    stored = {key: True for _, content in rows for key in content}
+    stored |= {key: False for others, _ in rows for key in others}
+    assert stored == {key: is_content(key) for key in plain}

@@ -13,7 +13,7 @@ from otlp_requests import HOSTILE_KEYS, SECOND, llm_span, request, span
 from spanledger.query_api.search import counts as counts_module
 from spanledger.query_api.search import windows as windows_module
 from spanledger.query_api.search.cursors import Position
-from spanledger.query_api.search.spans import ROWS_SQL, found_sql
+from spanledger.query_api.search.spans import NEWEST_SQL, found_sql
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND
@@ -303,11 +303,11 @@ def test_an_estimate_says_that_it_is_one(api, ingest, monkeypatch):
 
 def test_no_list_reads_content_or_the_attributes_of_all_spans():
     for sort in ("time", "duration", "cost", "tokens"):
-        sql = found_sql("1", sort, "desc", Position(1, "0" * 32)) + ROWS_SQL.format(more="")
+        sql = found_sql("1", sort, "desc", Position(1, "0" * 32)) + NEWEST_SQL
         assert not [word for word in ("content", "events", "attributes", "links") if word in sql]
 
 
-def test_candidates_and_rows_are_found_through_the_indexes(reader, ingest, project):
+def test_candidates_and_newest_copies_are_found_through_the_indexes(reader, ingest, project):
     made = span(start_time_unix_nano=T0)
     ingest(request(made, *(span(start_time_unix_nano=T0 + n * DAY) for n in range(1, 4))))
 
@@ -319,7 +319,7 @@ def test_candidates_and_rows_are_found_through_the_indexes(reader, ingest, proje
     assert "toDate(start_time)" in used
     assert "PrimaryKey" in used
     rows = plan(
-        ROWS_SQL.format(more=""),
+        NEWEST_SQL,
         hours=[T0 // SECOND // 3600 * 3600],
         first=T0,
         last=T0,

@@ -31,7 +31,7 @@ def test_whoever_was_told_that_the_api_is_ready_can_connect():
 
 
 def test_answers_of_the_api_do_not_wait_for_more_to_send():
-    """Each on its own packet at once: with Nagle's algorithm one took 40 ms on a connection that stays open."""
+    """Each at once: with Nagle's algorithm one took 40 ms on a connection that stays open."""
 
     async def delay_is_off():
         found = asyncio.get_running_loop().create_future()

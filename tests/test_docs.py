@@ -156,7 +156,7 @@ def test_the_readme_tells_the_two_commands_and_the_api():
     assert "make demo\nmake test\n" in readme
     pages = [ROOT / "docs" / f"{name}.md" for name in ("prices", "analytics", "sessions")]
     told = section(readme, "API") + "".join(section(page.read_text(), "API") for page in pages)
-    routes = set(re.findall(r"`(?:GET|POST|DELETE) (/[^`?]*)`", told))
+    routes = set(re.findall(r"`(?:GET|POST|PUT|DELETE) (/[^`?]*)`", told))
     assert routes == documented_routes()
 
 

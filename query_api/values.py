@@ -8,10 +8,13 @@ of that form is wrapped in `{"@map": ...}`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import isfinite
 from typing import Any
+
+import orjson
 
 _DOUBLES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 # Prompts and results are given parsed up to these bounds; what is beyond them stays as it was sent.
@@ -23,9 +26,13 @@ _MOST = 2_000_000  # objects, arrays and their members, by the signs that part t
 def typed(text: str) -> Any:
     """The value that stored JSON text means; text that is no JSON is given as it is."""
     try:
-        box = [_decode_stored(text)]
+        # The two readers give up at different depths.
+        may_be_deep = text.count("[") + text.count("{") > _DEEPEST
+        box = [_decode_stored(text) if may_be_deep else _decoded(text, _decode_stored)]
     except (ValueError, RecursionError):
         return text
+    if not any(sign in text for sign in _MARKED):
+        return box[0]
     todo: list[tuple[Any, Any]] = [(box, 0)]
     while todo:
         holder, key = todo.pop()
@@ -66,6 +73,25 @@ def _float(text: str) -> float | str:
 # Made once: a decoder costs more than a short text.
 _decode_stored = json.JSONDecoder(parse_float=_float).decode
 _decode = json.JSONDecoder(parse_float=_float, parse_constant=str).decode
+
+_MARKED = ('"@', "\\u")  # without these no key starts with @
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
+_FEWEST_DIGITS = 19  # of an integer beyond 64 bits, of which orjson makes a double
+_long_number = re.compile(rb"[0-9]{%d}" % _FEWEST_DIGITS).search
+
+
+def _decoded(text: str, decode: Callable[[str], Any]) -> Any:
+    """What `decode` would say, by a faster reader where that says the same.
+
+    What orjson refuses `decode` may take: halves of surrogate pairs, doubles beyond their range, NaN.
+    """
+    try:
+        encoded = text.encode()
+        if len(encoded.translate(None, _NO_DIGITS)) < _FEWEST_DIGITS or not _long_number(encoded):
+            return orjson.loads(encoded)
+    except ValueError:
+        pass
+    return decode(text)
 
 
 def merged(
@@ -113,7 +139,7 @@ def readable(value: Any, *, strings: bool = False) -> Any:
     if len(value) > _LONGEST or opened + value.count(",") > _MOST:
         return value
     try:
-        parsed = _decode(value)
+        parsed = _decoded(value, _decode)
     except (ValueError, RecursionError):
         return value
     # Nearly all text opens fewer than would be too deep, and need not be walked.

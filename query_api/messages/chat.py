@@ -25,6 +25,7 @@ _CONTENT = (
     "reasoning_content",
 )
 _TOOL_ROLES = ("tool", "function")
+_SPEAKERS = ("user", "assistant", "system")
 
 
 def messages(sent: Any, role: str) -> list[Message] | None:
@@ -38,6 +39,8 @@ def messages(sent: Any, role: str) -> list[Message] | None:
         return None if one is None else [one]
     if not isinstance(value, list) or not value:
         return None
+    if all(map(_is_as_shown, value)):
+        return [dict(each) for each in value]
     if len(value) == 1 and isinstance(value[0], list):
         return messages(value[0], role)  # LangChain: one list for each prompt of a batch
     if all(blocks.is_block(each) and "role" not in each for each in value) and not _are_items(value):
@@ -112,16 +115,19 @@ def _is_as_shown(sent: Any) -> bool:
     """Whether it is a message of the conventions with nothing but text: most are, and stay what they are."""
     return (
         isinstance(sent, dict)
-        and sent.keys() == {"role", "parts"}
-        and sent["role"] in ("user", "assistant", "system")
-        and isinstance(sent["parts"], list)
-        and all(
-            isinstance(part, dict)
-            and part.keys() == {"type", "content"}
-            and part["type"] == "text"
-            and isinstance(part["content"], str)
-            for part in sent["parts"]
-        )
+        and len(sent) == 2
+        and sent.get("role") in _SPEAKERS
+        and isinstance(sent.get("parts"), list)
+        and all(map(_is_plain, sent["parts"]))
+    )
+
+
+def _is_plain(part: Any) -> bool:
+    return (
+        isinstance(part, dict)
+        and len(part) == 2
+        and part.get("type") == "text"
+        and isinstance(part.get("content"), str)
     )
 
 

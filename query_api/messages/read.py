@@ -7,6 +7,7 @@ the form of the GenAI conventions; it never fails, and what it cannot read it gi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -16,20 +17,6 @@ from spanledger.query_api.messages.parts import Part
 from spanledger.query_api.messages.sent import NUMBERED, Sent, Source
 
 _SYSTEM_ROLES = ("system", "developer")
-_Places = Mapping[str, Sequence[tuple[int, Source]]]
-
-
-def _by_need(section: Sequence[Source]) -> _Places:
-    """By each of their needs the sources of a section with their places, for a span has few of the needs."""
-    found: dict[str, list[tuple[int, Source]]] = {}
-    for n, place in enumerate(section):
-        for need in place.needs:
-            found.setdefault(need, []).append((n, place))
-    return found
-
-
-_INPUT, _OUTPUT = _by_need(sources.INPUT), _by_need(sources.OUTPUT)
-_SYSTEM, _TOOLS = _by_need(sources.SYSTEM_INSTRUCTIONS), _by_need(sources.TOOL_DEFINITIONS)
 _SECTIONS = (sources.INPUT, sources.OUTPUT, sources.SYSTEM_INSTRUCTIONS, sources.TOOL_DEFINITIONS)
 _TOOL_KEYS = (*sources.TOOL_ARGUMENTS, *sources.TOOL_RESULT, *sources.TOOL_NAME, *sources.TOOL_CALL_ID)
 _KEYS = frozenset(_TOOL_KEYS).union(*(place.needs for section in _SECTIONS for place in section))
@@ -37,6 +24,22 @@ _PREFIXES = {
     root: [key.removesuffix(NUMBERED) for key in _KEYS if key.startswith(root) and key.endswith(NUMBERED)]
     for root in ("llm", "gen_ai.prompt", "gen_ai.completion")
 }
+
+
+class _Sections(NamedTuple):
+    """The sources of each section that may have something, in their order."""
+
+    input: tuple[Source, ...]
+    output: tuple[Source, ...]
+    system_instructions: tuple[Source, ...]
+    tool_definitions: tuple[Source, ...]
+
+
+@lru_cache(1024)  # spans of a kind are given the same
+def _sections(given: frozenset[str]) -> _Sections:
+    return _Sections(
+        *(tuple(place for place in section if not place.needs.isdisjoint(given)) for section in _SECTIONS)
+    )
 
 
 class Found(NamedTuple):
@@ -80,19 +83,19 @@ def read_messages(
     given = sent.given(_KEYS, _PREFIXES)
     if not given:
         return _NOTHING
+    sections = _sections(given)
     run = _tool(sent) if sent.is_tool else {}
-    came_in, system = run.get("arguments"), _read(sent, given, _SYSTEM)
+    came_in, system = run.get("arguments"), _read(sent, sections.system_instructions)
     if came_in is None:
-        came_in, system = _without_system(_read(sent, given, _INPUT), system)
-    came_out = run.get("result") or _read(sent, given, _OUTPUT)
-    return Conversation(came_in, came_out, system, _read(sent, given, _TOOLS), _together(run))
+        came_in, system = _without_system(_read(sent, sections.input), system)
+    came_out = run.get("result") or _read(sent, sections.output)
+    return Conversation(came_in, came_out, system, _read(sent, sections.tool_definitions), _together(run))
 
 
-def _read(sent: Sent, given: set[str], places: _Places) -> Found | None:
+def _read(sent: Sent, places: Sequence[Source]) -> Found | None:
     """The first that can be read and says something; else what can be read; else what was sent first."""
     hollow = unread = None
-    candidates = dict(pair for need in given if need in places for pair in places[need])
-    for _, place in sorted(candidates.items()) if len(candidates) > 1 else candidates.items():
+    for place in places:
         value = place.fetch(sent)
         if value is None:
             continue
@@ -116,11 +119,12 @@ def _is_message(one: Any) -> bool:
 
 
 def _side(sent: Sent, keys: tuple[str, ...]) -> Found | None:
-    key = next((key for key in keys if not is_empty(sent.attributes.get(key))), None)
+    held = sent.attributes
+    key = next((key for key in keys if key in held and not is_empty(held[key])), None)
     if key is None:
         return None
-    value = parse(sent.attributes[key])
-    return Found(sent.attributes[key], (key,), as_sent=True) if value is UNREADABLE else Found(value, (key,))
+    value = parse(held[key])
+    return Found(held[key], (key,), as_sent=True) if value is UNREADABLE else Found(value, (key,))
 
 
 def _tool(sent: Sent) -> dict[str, Found | None]:
@@ -139,10 +143,12 @@ def _tool(sent: Sent) -> dict[str, Found | None]:
 
 
 def _together(run: Mapping[str, Found | None]) -> Found | None:
+    if not run:
+        return None
     found = [each for each in run.values() if each]
     value = {member: each and each.value for member, each in run.items()}
     keys = dict.fromkeys(key for each in found for key in each.source)
-    return Found(value, tuple(keys), any(each.as_sent for each in found)) if run else None
+    return Found(value, tuple(keys), any(each.as_sent for each in found))
 
 
 def _filled(hollow: Found | None, found: Found) -> Found:
@@ -158,7 +164,7 @@ def _filled(hollow: Found | None, found: Found) -> Found:
 
 def _without_system(came_in: Found | None, system: Found | None) -> tuple[Found | None, Found | None]:
     """Instructions stand in one place: those at the beginning of the input only where no others are."""
-    if came_in is None or came_in.as_sent:
+    if came_in is None or came_in.as_sent or not came_in.value or not _is_system(came_in.value[0]):
         return came_in, system
     leading = list(takewhile(_is_system, came_in.value))
     said = [part for one in leading for part in one["parts"]]

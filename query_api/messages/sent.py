@@ -41,7 +41,8 @@ class Sent:
     ) -> None:
         self.attributes = attributes
         self.records = (*events, *logs)
-        kind = next((attributes[key] for key in _KINDS if not is_empty(attributes.get(key))), "")
+        kinds = () if attributes.keys().isdisjoint(_KINDS) else _KINDS
+        kind = next((attributes[key] for key in kinds if not is_empty(attributes.get(key))), "")
         operation = str(attributes.get("gen_ai.operation.name") or "")
         # MLflow sends its kinds as JSON text.
         self._role = role_of(operation, str(kind).strip('"'))
@@ -56,21 +57,19 @@ class Sent:
     def is_tool(self) -> bool:
         """Whether this is the run of a tool."""
         return self._role == "TOOL" or (
-            self._role != "LLM" and any(key in self.attributes for key in TOOL_KEYS)
+            self._role != "LLM" and not self.attributes.keys().isdisjoint(TOOL_KEYS)
         )
 
-    def given(self, keys: frozenset[str], prefixes: Mapping[str, Sequence[str]]) -> set[str]:
+    def given(self, keys: frozenset[str], prefixes: Mapping[str, Sequence[str]]) -> frozenset[str]:
         """What of all that the sources need is there, the prefixes by what they start with.
 
         A trace has many spans, and most of them have little of it.
         """
-        found = set(keys.intersection(self.attributes))
+        found = keys.intersection(self.attributes)
         for root, longer in prefixes.items():
             if self._has(root):
-                found.update(f"{prefix}{NUMBERED}" for prefix in longer if self._has(prefix))
-        if self.records:
-            found.add(_EVENTS)
-        return found
+                found = found.union(f"{prefix}{NUMBERED}" for prefix in longer if self._has(prefix))
+        return found | {_EVENTS} if self.records else found
 
     @cached_property
     def _keys(self) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
+from spanledger.query_api.garbage import held_off
 from spanledger.query_api.messages.read import Conversation, read_messages
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.search.traces import status_name
@@ -15,11 +17,13 @@ from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.trees.fields import EVERYTHING
 from spanledger.query_api.trees.logs import Record, read_logs
 from spanledger.query_api.trees.summary import summary_of
-from spanledger.query_api.trees.tree import Node, Span, build_tree, tree_text, walk
+from spanledger.query_api.trees.tree import Node, Span, build_tree, encode, tree_text, walk
 from spanledger.query_api.values import merged, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 
 MOST_SPANS = 50_000
+
+_Columns = Mapping[str, Sequence[Any]]  # of the rows of a trace, by name
 
 # What every answer is made of, and the columns that only some fields are made of. Links may name ids of any
 # length, in raw bytes.
@@ -110,52 +114,52 @@ def trace_json(client: Client, project: str, trace_id: str, groups: frozenset[st
 
     Raises NotFound; TraceTooLarge beyond MOST_SPANS spans.
     """
-    names, columns = read_columns(client, project, trace_id, spans_sql(groups))
-    if not columns or not columns[0]:
+    with held_off():
+        return _trace_json(client, project, trace_id, groups)
+
+
+def _trace_json(client: Client, project: str, trace_id: str, groups: frozenset[str]) -> bytes:
+    columns = read_columns(client, project, trace_id, spans_sql(groups))
+    if not columns or not columns["id"]:
         raise NotFound(f"No trace {trace_id} is stored")
     logs = read_logs(client, project, trace_id) if "content" in groups else {}
-    by_name = dict(zip(names, columns, strict=True))
-    summary = summary_of(trace_id, by_name)
+    summary = summary_of(trace_id, columns)
     spans = [
         Span(start, span_id, parent or None, number)
         for number, (start, span_id, parent) in enumerate(
-            zip(by_name["start_ns"], by_name["id"], by_name["parent"], strict=True)
+            zip(columns["start_ns"], columns["id"], columns["parent"], strict=True)
         )
     ]
     roots = build_tree(spans)
-    _hand_down(roots, by_name)
-    typed_once = _Typed()
-    rows = list(zip(*columns, strict=True))
-
-    def fields_of(span: Span) -> dict[str, Any]:
-        # One at a time: a node is written before the next is made, so that few objects are alive.
-        row = dict(zip(names, rows[span.fields], strict=True))
-        return _fields(row, groups, logs.get(span.span_id, ()), typed_once)
-
-    return tree_text(summary, roots, fields_of)
+    _hand_down(roots, columns)
+    texts = list(_texts(columns, groups, logs))
+    return tree_text(summary, roots, lambda span: texts[span.fields])
 
 
-def _hand_down(roots: Sequence[Node], by_name: Mapping[str, list[Any]]) -> None:
+def _hand_down(roots: Sequence[Node], columns: Mapping[str, list[Any]]) -> None:
     """Who names no conversation or user has those of the span above: many libraries name them at the top."""
-    for name in ("conversation_id", "user_id"):
-        column = by_name[name]
-        if not any(column):
+    named = [columns[name] for name in ("conversation_id", "user_id")]
+    unlike = [column for column in named if any(column) and not all(column)]
+    if not unlike:
+        return
+    for _, node in walk(roots):
+        if node["span"] is None or not node["children"]:
             continue
-        for _, node in walk(roots):
-            said = column[node["span"].fields] if node["span"] else ""
+        for column in unlike:
+            said = column[node["span"].fields]
             if said:
                 for child in node["children"]:
                     column[child["span"].fields] = column[child["span"].fields] or said
 
 
-def read_columns(client: Client, project: str, trace_id: str, sql: str) -> tuple[list[str], list[list[Any]]]:
-    """The spans of a trace, each once, in no order: the columns' names, and the columns."""
+def read_columns(client: Client, project: str, trace_id: str, sql: str) -> dict[str, list[Any]]:
+    """The spans of a trace, each once, in no order: columns by name; none of them where there is no span."""
     parameters = {"project": project, "trace_ids": [trace_id], "most": MOST_SPANS + 1}
     result = client.query(sql, parameters=parameters, column_oriented=True)
-    columns = [list(column) for column in result.result_columns]
-    if columns and len(columns[0]) > MOST_SPANS:
+    columns = dict(zip(result.column_names, map(list, result.result_columns), strict=False))
+    if columns and len(columns["id"]) > MOST_SPANS:
         raise TraceTooLarge(f"Trace {trace_id} has more than {MOST_SPANS:,} spans")
-    return list(result.column_names), columns
+    return columns
 
 
 class _Typed:
@@ -177,44 +181,95 @@ class _Typed:
 _MOST_KNOWN = 1000
 
 
-def _fields(
-    row: Mapping[str, Any], groups: frozenset[str], logs: Sequence[Record], typed_once: _Typed
-) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "span_id": row["id"],
-        "parent_span_id": row["parent"] or None,
-        "name": row["name"],
-        "kind": KINDS[row["kind"]] if 0 <= row["kind"] < len(KINDS) else KINDS[0],
-        "kind_number": row["kind"],
-        "role": row["role"],
-        "service": row["service"] or None,
-        "status": status_name(row["status_code"]),
-        "status_message": row["status_message"],
-        "start_time": format_time(row["start_ns"]),
-        "end_time": format_time(row["end_ns"]),
-        "duration_ms": milliseconds(row["duration_ns"]),
-        "conversation_id": row["conversation_id"] or None,
-        "user_id": row["user_id"] or None,
-        "experiment_id": row["experiment_id"] or None,
+def _texts(
+    columns: _Columns, groups: frozenset[str], logs: Mapping[str, Sequence[Record]]
+) -> Iterator[bytes]:
+    """The fields of each span as JSON, in the order of the rows.
+
+    Whole columns are made ready first, which is cheap. What is large is made and written span by span, so
+    that few objects are alive.
+    """
+    fields = _fields(columns, groups)
+    names = tuple(fields)
+    with_call, with_content = "call" in groups, "content" in groups
+    with_attributes, with_events = "attributes" in groups, "events" in groups
+    attributes = _attributes(columns, with_content=with_content)
+    events = _events(columns)
+    for row, sent, happened in zip(zip(*fields.values(), strict=False), attributes, events, strict=False):
+        found = dict(zip(names, row, strict=True))
+        if with_content:
+            read = read_messages(sent, happened, logs.get(found["span_id"], ()))
+            if with_call and not found["finish_reasons"]:
+                found["finish_reasons"] = _finish_reasons(read)
+            found.update(_messages(read))
+        if with_attributes:
+            found["attributes"] = sent
+        if with_events:
+            found["events"] = happened
+        yield encode(found)
+
+
+def _fields(columns: _Columns, groups: frozenset[str]) -> dict[str, Iterable[Any]]:
+    """The columns of the answer by name, in its order; of what is made span by span only the place."""
+    found: dict[str, Iterable[Any]] = {
+        "span_id": columns["id"],
+        "parent_span_id": _or_none(columns["parent"]),
+        "name": columns["name"],
+        "kind": [KINDS[kind] if 0 <= kind < len(KINDS) else KINDS[0] for kind in columns["kind"]],
+        "kind_number": columns["kind"],
+        "role": columns["role"],
+        "service": _or_none(columns["service"]),
+        "status": map(status_name, columns["status_code"]),
+        "status_message": columns["status_message"],
+        "start_time": map(format_time, columns["start_ns"]),
+        "end_time": map(format_time, columns["end_ns"]),
+        "duration_ms": map(milliseconds, columns["duration_ns"]),
+        "conversation_id": _or_none(columns["conversation_id"]),
+        "user_id": _or_none(columns["user_id"]),
+        "experiment_id": _or_none(columns["experiment_id"]),
     }
-    with_content = "content" in groups
-    attributes = _attributes(row, with_content=with_content) if "attributes_string" in row else {}
-    events = _events(row) if "event_times" in row else []
-    read = read_messages(attributes, events, logs) if with_content else None
-    more: dict[str, Callable[[], dict[str, Any]]] = {
-        "call": lambda: _call(row, read),
-        "content": lambda: _messages(read) if read else {},
-        "attributes": lambda: {"attributes": attributes, "attributes_cut": row["attributes_cut"]},
-        "resource": lambda: {"resource": _resource(row, typed_once)},
-        "scope": lambda: {"scope": _scope(row, typed_once)},
-        "events": lambda: {"events": events},
-        "links": lambda: {"links": _links(row)},
-        "otlp": lambda: {name: row[name] for name in _AS_STORED},
-    }
-    for group, given in more.items():
-        if group in groups:
-            found |= given()
+    if "call" in groups:
+        found |= _call(columns)
+    if "content" in groups:
+        found |= dict.fromkeys((*_MESSAGES, "messages_from", "messages_as_sent"), repeat(None))
+    if "attributes" in groups:
+        found |= {"attributes": repeat(None), "attributes_cut": columns["attributes_cut"]}
+    typed_once = _Typed()
+    if "resource" in groups:
+        found["resource"] = _objects(
+            {
+                "attributes": map(typed_once, columns["resource_attributes"]),
+                "schema_url": columns["resource_schema_url"],
+                "dropped_attributes_count": columns["resource_dropped_attributes_count"],
+            }
+        )
+    if "scope" in groups:
+        found["scope"] = _objects(
+            {
+                "name": columns["scope_name"],
+                "version": columns["scope_version"],
+                "attributes": map(typed_once, columns["scope_attributes"]),
+                "schema_url": columns["scope_schema_url"],
+                "dropped_attributes_count": columns["scope_dropped_attributes_count"],
+            }
+        )
+    if "events" in groups:
+        found["events"] = repeat(None)
+    if "links" in groups:
+        found["links"] = _links(columns)
+    if "otlp" in groups:
+        found |= {name: columns[name] for name in _AS_STORED}
     return found
+
+
+def _or_none(column: Iterable[str]) -> list[str | None]:
+    return [text or None for text in column]
+
+
+def _objects(members: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
+    """An object for each row."""
+    names = tuple(members)
+    return (dict(zip(names, row, strict=True)) for row in zip(*members.values(), strict=True))
 
 
 _AS_STORED = (
@@ -226,27 +281,32 @@ _AS_STORED = (
 )
 
 
-def _attributes(row: Mapping[str, Any], *, with_content: bool) -> dict[str, Any]:
-    strings, json_texts = row["attributes_string"], [row["attributes_json"]]
-    if with_content:
-        strings = {**strings, **row["content_string"]}
-        json_texts.append(row["content_json"])
-    return merged(
-        strings, row["attributes_int"], row["attributes_double"], row["attributes_bool"], *json_texts
+def _attributes(columns: _Columns, *, with_content: bool) -> Iterator[dict[str, Any]]:
+    """The attributes of each span, where they are read."""
+    if "attributes_string" not in columns:
+        return repeat({})
+    kinds = ["attributes_string", "attributes_int", "attributes_double", "attributes_bool", "attributes_json"]
+    if not with_content:
+        return map(merged, *(columns[name] for name in kinds))
+    strings = (
+        {**plain, **content}
+        for plain, content in zip(columns["attributes_string"], columns["content_string"], strict=True)
     )
+    return map(merged, strings, *(columns[name] for name in (*kinds[1:], "content_json")))
 
 
-def _call(row: Mapping[str, Any], read: Conversation | None) -> dict[str, Any]:
+def _call(columns: _Columns) -> dict[str, Iterable[Any]]:
+    models = zip(columns["response_model"], columns["request_model"], strict=True)
     return {
-        **{name: row[name] or None for name in _TEXTS},
-        "model": row["response_model"] or row["request_model"] or None,
-        "tags": row["tags"],
-        "finish_reasons": row["finish_reasons"] or (_finish_reasons(read) if read else []),
-        "time_to_first_chunk_s": row["time_to_first_chunk_s"],
-        "usage": _usage(row),
-        "counted": row["counted"],
-        "duplicate_of": _duplicate_of(row["duplicate"]),
-        "cost": _cost(row),
+        **{name: _or_none(columns[name]) for name in _TEXTS},
+        "model": [answered or asked or None for answered, asked in models],
+        "tags": columns["tags"],
+        "finish_reasons": columns["finish_reasons"],
+        "time_to_first_chunk_s": columns["time_to_first_chunk_s"],
+        "usage": _usage(columns),
+        "counted": columns["counted"],
+        "duplicate_of": map(_duplicate_of, columns["duplicate"]),
+        "cost": _cost(columns),
     }
 
 
@@ -275,16 +335,26 @@ def _duplicate_of(ids: str) -> dict[str, str] | None:
     return {"trace_id": ids[:32], "span_id": ids[32:]} if ids else None
 
 
-def _usage(row: Mapping[str, Any]) -> dict[str, Any]:
-    given = [row[name] for name in ("input_tokens", "output_tokens") if row[name] is not None]
-    return {
-        "input_tokens": row["input_tokens"],
-        "output_tokens": row["output_tokens"],
-        "total_tokens": sum(given) if given else None,
-        **{name: row[name] for name in _TOKENS},
-        "other": {name: _count(name, row["usage"][name]) for name in sorted(row["usage"])},
-        "flags": row["usage_flags"],
-    }
+def _usage(columns: _Columns) -> Iterator[dict[str, Any]]:
+    asked, answered = columns["input_tokens"], columns["output_tokens"]
+    return _objects(
+        {
+            "input_tokens": asked,
+            "output_tokens": answered,
+            "total_tokens": map(_total, asked, answered),
+            **{name: columns[name] for name in _TOKENS},
+            "other": map(_other, columns["usage"]),
+            "flags": columns["usage_flags"],
+        }
+    )
+
+
+def _total(asked: int | None, answered: int | None) -> int | None:
+    return answered if asked is None else asked if answered is None else asked + answered
+
+
+def _other(usage: Mapping[str, int]) -> dict[str, int | float]:
+    return {name: _count(name, usage[name]) for name in sorted(usage)}
 
 
 def _count(unit: str, count: int) -> int | float:
@@ -292,53 +362,54 @@ def _count(unit: str, count: int) -> int | float:
     return count / 1e6 if unit.endswith("_seconds") else count
 
 
-def _cost(row: Mapping[str, Any]) -> dict[str, str | None]:
-    return {
-        "usd": money(row["cost_usd"]),
-        "input_usd": money(row["cost_input_usd"]),
-        "output_usd": money(row["cost_output_usd"]),
-        "source": row["cost_source"] or None,
-        "reason": row["cost_reason"] or None,
-        "price_model": row["price_model"] or None,
-        "price_version": row["price_version"] or None,
-        "reported_usd": money(row["cost_reported_usd"]),
-        "computed_usd": money(row["cost_computed_usd"]),
-        "origin": row["cost_origin"] or None,
-    }
+def _cost(columns: _Columns) -> Iterator[dict[str, str | None]]:
+    return _objects(
+        {
+            "usd": map(money, columns["cost_usd"]),
+            "input_usd": map(money, columns["cost_input_usd"]),
+            "output_usd": map(money, columns["cost_output_usd"]),
+            "source": _or_none(columns["cost_source"]),
+            "reason": _or_none(columns["cost_reason"]),
+            "price_model": _or_none(columns["price_model"]),
+            "price_version": _or_none(columns["price_version"]),
+            "reported_usd": map(money, columns["cost_reported_usd"]),
+            "computed_usd": map(money, columns["cost_computed_usd"]),
+            "origin": _or_none(columns["cost_origin"]),
+        }
+    )
 
 
-def _resource(row: Mapping[str, Any], typed_once: Callable[[Mapping[str, str]], Any]) -> dict[str, Any]:
-    return {
-        "attributes": typed_once(row["resource_attributes"]),
-        "schema_url": row["resource_schema_url"],
-        "dropped_attributes_count": row["resource_dropped_attributes_count"],
-    }
+def _events(columns: _Columns) -> Iterator[list[dict[str, Any]]]:
+    """The events of each span, where they are read, and with their attributes where those are."""
+    if "event_times" not in columns:
+        return repeat([])
+    attributes: Iterable[Sequence[Mapping[str, str]]] = columns.get("event_attributes", repeat(()))
+    return map(
+        _events_of, columns["event_times"], columns["event_names"], columns["event_dropped"], attributes
+    )
 
 
-def _scope(row: Mapping[str, Any], typed_once: Callable[[Mapping[str, str]], Any]) -> dict[str, Any]:
-    return {
-        "name": row["scope_name"],
-        "version": row["scope_version"],
-        "attributes": typed_once(row["scope_attributes"]),
-        "schema_url": row["scope_schema_url"],
-        "dropped_attributes_count": row["scope_dropped_attributes_count"],
-    }
-
-
-def _events(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    columns = (row["event_times"], row["event_names"], row["event_dropped"])
-    found = [
-        {"time": format_time(time), "name": name, "dropped_attributes_count": dropped}
-        for time, name, dropped in zip(*columns, strict=True)
+def _events_of(
+    times: Sequence[int],
+    names: Sequence[str],
+    dropped: Sequence[int],
+    attributes: Sequence[Mapping[str, str]],
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"time": format_time(time), "name": name, "dropped_attributes_count": count}
+        for time, name, count in zip(times, names, dropped, strict=True)
     ]
-    for event, attributes in zip(found, row.get("event_attributes", ()), strict=False):
-        event["attributes"] = typed_map(attributes)
+    for event, stored in zip(found, attributes, strict=False):
+        event["attributes"] = typed_map(stored)
     return found
 
 
-def _links(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _links(columns: _Columns) -> Iterator[list[dict[str, Any]]]:
     names = ("trace_ids", "span_ids", "states", "flags", "attributes", "dropped")
-    columns = [row[f"link_{name}"] for name in names]
+    return map(_links_of, *(columns[f"link_{name}"] for name in names))
+
+
+def _links_of(*columns: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {
             "trace_id": trace_id,

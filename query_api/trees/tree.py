@@ -113,11 +113,11 @@ def walk(roots: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str,
 def tree_text(
     summary: Mapping[str, Any],
     roots: Iterable[Node],
-    fields_of: Callable[[Span], Mapping[str, Any]] = lambda span: span.fields,
+    text_of: Callable[[Span], bytes] = lambda span: encode(span.fields),
 ) -> bytes:
     """The answer as JSON: the summary's fields, then `roots`. Trees of any depth.
 
-    fields_of: what a span's node says besides the marks of the tree; asked once for each, in their order.
+    text_of: what a span's node says besides the marks of the tree, as a JSON object with members.
     """
     head = encode(summary)
     out = [head[:-1], b"," if len(head) > 2 else b"", b'"roots":[']
@@ -126,26 +126,27 @@ def tree_text(
         if depth <= last:
             # Close the node before, and those above it that this one is not part of.
             out.append(b"]}" * (last - depth + 1) + b",")
-        out.extend((_node_text(node, fields_of)[:-1], b',"children":['))
+        out += _node_texts(node, text_of)
+        out.append(b',"children":[')
         last = depth
     out.append(b"]}" * (last + 1))
     out.append(b"]}")
     return b"".join(out)
 
 
-def _node_text(node: Mapping[str, Any], fields_of: Callable[[Span], Mapping[str, Any]]) -> bytes:
+_NO_MARKS = b',"orphan":false,"missing_parent_id":null,"cycle":false'
+
+
+def _node_texts(node: Mapping[str, Any], text_of: Callable[[Span], bytes]) -> tuple[bytes, ...]:
+    """A node as JSON without its end."""
     span = node["span"]
     if span is None:
-        return encode({"placeholder": True, "span_id": node["span_id"]})
-    return encode(
-        {
-            "placeholder": False,
-            **fields_of(span),
-            "orphan": node["orphan"],
-            "missing_parent_id": node["missing_parent_id"],
-            "cycle": node["cycle"],
-        }
-    )
+        return (encode({"placeholder": True, "span_id": node["span_id"]})[:-1],)
+    marks = _NO_MARKS
+    if node["orphan"] or node["cycle"]:
+        named = {name: node[name] for name in ("orphan", "missing_parent_id", "cycle")}
+        marks = b"," + encode(named)[1:-1]
+    return b'{"placeholder":false,', text_of(span)[1:-1], marks
 
 
 def encode(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from spanledger.query_api.values import merged, money, readable, typed
+from spanledger.query_api.values import double, merged, money, readable, typed
 
 DEEP = "[" * 5_000 + "]" * 5_000
 
@@ -96,3 +96,33 @@ def test_attributes_of_all_types_become_one_object():
         "s": "1",
     }
     assert list(found) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[18446744073709551615, 18446744073709551616, -9223372036854775808, -9223372036854775809]",
+        "[100000000000000000000.5, 0.1, 1e5, -0, -0.0, 5e-324, 2.2250738585072011e-308, 1e400, -1E400]",
+        "[NaN, Infinity, -Infinity]",
+        '{"a": 1, "b": 2, "a": 3}',
+        r'["\ud800", "\udc00x", "\ud83d\ude00", "\u0000", "\u0040double"]',
+        '["\x01"]',
+        "[01]",
+        "[1] x",
+        "\x0b[1]",
+        "[" * 99 + "]" * 99,
+        "[" * 1010 + "]" * 1010,
+    ],
+)
+def test_what_is_read_fast_is_what_python_reads(text):
+    def slowly(text):
+        try:
+            return json.loads(text, parse_float=as_json_can_say, parse_constant=str)
+        except (ValueError, RecursionError):
+            return text
+
+    def as_json_can_say(number):
+        return double(float(number))
+
+    expected = slowly(text) if text.count("[") < 100 else text
+    assert repr(readable(text)) == repr(expected)

@@ -29,6 +29,7 @@ from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 
 _FIRST_READING_S = 5.0
+_PATIENCE_OF_ANALYSTS_S = 30.0
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "Any error: a problem (RFC 9457)."}
 }
@@ -60,6 +61,9 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         made: dict[str, Any] = {
             "readers": Readers(target),
+            # Sums over millions of spans take seconds, both cores and hundreds of megabytes: one at a time,
+            # and pages do not wait for them.
+            "analysts": Readers(target, size=1, patience_s=_PATIENCE_OF_ANALYSTS_S),
             # One of its own, so that long queries do not make the service look unready.
             "probe": Readers(target, size=1),
             "books": Books(target),

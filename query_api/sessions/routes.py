@@ -104,7 +104,7 @@ async def _list(
 ) -> tuple[list[dict[str, object]], str | None]:
     name = hash_of(asked)
     after = _position(cursor, name)
-    rows, position = await request.app.state.readers.run(
+    rows, position = await request.app.state.analysts.run(
         lambda client: list_sessions(client, project, asked, limit=limit, after=after)
     )
     return rows, _next(name, position)
@@ -123,7 +123,7 @@ async def _conversation(
             {**whole, "turns": turns, "next_cursor": _next(name, position)}
         )
 
-    found: ConversationDetail = await request.app.state.readers.run(work)
+    found: ConversationDetail = await request.app.state.analysts.run(work)
     return found
 
 
@@ -134,7 +134,7 @@ async def _user(request: Request, project: str, user_id: str) -> UserDetail:
         shown, _ = list_sessions(client, project, asked, limit=_CONVERSATIONS_OF_USER, after=None)
         return UserDetail.model_validate({**whole, "conversations": shown})
 
-    found: UserDetail = await request.app.state.readers.run(work)
+    found: UserDetail = await request.app.state.analysts.run(work)
     return found
 
 

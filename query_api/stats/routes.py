@@ -46,7 +46,7 @@ async def get_facets(
     conversations and experiments are counted where a span names them itself.
     """
     asked = parameters.asked()
-    found = await request.app.state.readers.run(lambda client: facets(client, project, asked))
+    found = await request.app.state.analysts.run(lambda client: facets(client, project, asked))
     return Facets.model_validate(found)
 
 
@@ -58,11 +58,11 @@ async def get_attribute_facets(
     events the keys are told, and no value is read.
     """
     asked = parameters.asked()
-    found = await request.app.state.readers.run(lambda client: attribute_facets(client, project, asked))
+    found = await request.app.state.analysts.run(lambda client: attribute_facets(client, project, asked))
     return AttributeFacets.model_validate(found)
 
 
 async def _stats(request: Request, project: str, parameters: StatsParameters) -> Response:
     asked = parameters.asked()
-    body = await request.app.state.readers.run(lambda client: stats_json(client, project, asked))
+    body = await request.app.state.analysts.run(lambda client: stats_json(client, project, asked))
     return Response(body, media_type="application/json")

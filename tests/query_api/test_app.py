@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from starlette.testclient import TestClient
@@ -62,3 +65,21 @@ def test_a_server_that_starts_or_stops_is_alive_and_not_ready(target):
     with TestClient(app, base_url="http://localhost") as api:
         assert api.get("/healthz").status_code == 200
         assert api.get("/readyz").status_code == 503
+
+
+def test_pages_do_not_wait_for_sums_and_sums_wait_for_each_other(api):
+    go_on, busy = threading.Event(), threading.Event()
+
+    def long_sum(_client):
+        busy.set()
+        go_on.wait(10)
+
+    running = api.portal.start_task_soon(api.app.state.analysts.run, long_sum)
+    assert busy.wait(10)
+    assert api.get("/api/v1/traces").status_code == 200
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(api.get, "/api/v1/stats")
+        assert not other.done()
+        go_on.set()
+        assert other.result(10).status_code == 200
+    running.result(10)

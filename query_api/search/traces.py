@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
-from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number
+from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number, reads
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.inherited import settled_where
-from spanledger.query_api.search.spans import Order, Sort
+from spanledger.query_api.search.spans import FIRST_ROWS_FOR, Order, Sort
 from spanledger.query_api.search.wholes import (
     TRACE_FIELDS,
     AllOf,
@@ -274,7 +274,9 @@ def found_by_time(
         since = max(since, after.start_ns)
     days = stored_days(client)
     steps = _Steps(client, project, search, limit, days=days, whole=Window(since, until))
-    for window in windows(days, since, until, newest_first=newest_first):
+    needed = needed_span(search.where)
+    first_rows = None if needed is None else FIRST_ROWS_FOR[reads(needed)]
+    for window in windows(days, since, until, newest_first=newest_first, first_rows=first_rows):
         for candidates in steps.candidates(window, after):
             for trace in steps.fitting(candidates):
                 yield trace.position, trace

@@ -126,7 +126,7 @@ def _says_something(one: Any) -> bool:
 
 
 def _is_message(one: Any) -> bool:
-    return isinstance(one, Mapping) and "role" in one and isinstance(one.get("parts"), list)
+    return isinstance(one, dict) and "role" in one and isinstance(one.get("parts"), list)
 
 
 def _side(sent: Sent, keys: tuple[str, ...]) -> Found | None:
@@ -188,7 +188,7 @@ def _without_system(came_in: Found | None, system: Found | None) -> tuple[Found 
 
 
 def _is_system(one: Any) -> bool:
-    if not isinstance(one, Mapping) or one.get("role") not in _SYSTEM_ROLES:
+    if not isinstance(one, dict) or one.get("role") not in _SYSTEM_ROLES:
         return False
     return all(part["type"] == "text" for part in one["parts"])
 

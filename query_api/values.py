@@ -107,10 +107,12 @@ def merged(
     whose order is not stored, the later in the order of the parameters.
     """
     found: dict[str, Any] = {**strings, **integers}
-    found.update((key, double(value)) for key, value in doubles.items())
+    for key, value in doubles.items():
+        found[key] = double(value)
     found.update(booleans)
     for texts in json_texts:
-        found.update((key, typed(text)) for key, text in texts.items())
+        for key, text in texts.items():
+            found[key] = typed(text)
     return {key: found[key] for key in sorted(found)}
 
 
@@ -136,7 +138,7 @@ def readable(value: Any, *, strings: bool = False) -> Any:
     ):
         return value
     opened = value.count("[") + value.count("{")
-    if len(value) > _LONGEST or opened + value.count(",") > _MOST:
+    if len(value) > _MOST and (len(value) > _LONGEST or opened + value.count(",") > _MOST):
         return value
     try:
         parsed = _decoded(value, _decode)

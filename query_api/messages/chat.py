@@ -34,13 +34,13 @@ def messages(sent: Any, role: str) -> list[Message] | None:
     `role` is whose they are where they do not say so.
     """
     value = parse(sent)
+    if isinstance(value, list) and value and all(map(_is_as_shown, value)):
+        return [dict(each) for each in value]
     if isinstance(value, Mapping):
         one = message(value, role)
         return None if one is None else [one]
     if not isinstance(value, list) or not value:
         return None
-    if all(map(_is_as_shown, value)):
-        return [dict(each) for each in value]
     if len(value) == 1 and isinstance(value[0], list):
         return messages(value[0], role)  # LangChain: one list for each prompt of a batch
     if all(blocks.is_block(each) and "role" not in each for each in value) and not _are_items(value):

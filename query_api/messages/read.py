@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from spanledger.query_api.messages import langchain, sources
 from spanledger.query_api.messages.parse import UNREADABLE, first, is_empty, parse
 from spanledger.query_api.messages.parts import Part
-from spanledger.query_api.messages.sent import NUMBERED, Sent, Source
+from spanledger.query_api.messages.sent import EVENTS, NUMBERED, Sent, Source
 
 _SYSTEM_ROLES = ("system", "developer")
 _SECTIONS = (sources.INPUT, sources.OUTPUT, sources.SYSTEM_INSTRUCTIONS, sources.TOOL_DEFINITIONS)
@@ -67,20 +67,31 @@ class Conversation(NamedTuple):
 
 
 _NOTHING = Conversation(None, None, None, None, None)
+# By the keys of attributes what of them the sources need.
+Known = dict[tuple[str, ...], frozenset[str]]
 
 
 def read_messages(
     attributes: Mapping[str, Any],
     events: Sequence[Mapping[str, Any]] = (),
     logs: Sequence[Mapping[str, Any]] = (),
+    known: Known | None = None,
 ) -> Conversation:
     """What stands in the attributes of a span, in its events and in its log records.
 
     attributes: as `values.merged` gives them. events: `{name, attributes}`, logs: `{event_name, body,
-    attributes}`, both in the order of their time.
+    attributes}`, both in the order of their time. known: of who reads many spans, for spans that have the
+    same keys; empty at first.
     """
     sent = Sent(attributes, events, logs)
-    given = sent.given(_KEYS, _PREFIXES)
+    keys = tuple(attributes)
+    given = known.get(keys) if known is not None else None
+    if given is None:
+        given = sent.given(_KEYS, _PREFIXES)
+        if known is not None:
+            known[keys] = given
+    if sent.records:
+        given |= {EVENTS}
     if not given:
         return _NOTHING
     sections = _sections(given)
@@ -115,7 +126,7 @@ def _says_something(one: Any) -> bool:
 
 
 def _is_message(one: Any) -> bool:
-    return isinstance(one, Mapping) and "role" in one and isinstance(one.get("parts"), list)
+    return isinstance(one, dict) and "role" in one and isinstance(one.get("parts"), list)
 
 
 def _side(sent: Sent, keys: tuple[str, ...]) -> Found | None:
@@ -177,7 +188,7 @@ def _without_system(came_in: Found | None, system: Found | None) -> tuple[Found 
 
 
 def _is_system(one: Any) -> bool:
-    if not isinstance(one, Mapping) or one.get("role") not in _SYSTEM_ROLES:
+    if not isinstance(one, dict) or one.get("role") not in _SYSTEM_ROLES:
         return False
     return all(part["type"] == "text" for part in one["parts"])
 

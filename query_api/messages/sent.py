@@ -27,7 +27,7 @@ TOOL_KEYS = (
 
 
 NUMBERED = ".N"  # stands behind a prefix for all the keys with numbers behind it
-_EVENTS = "events"  # stands among what was given where there are events or log records
+EVENTS = "events"  # stands among what was given where there are events or log records
 
 
 class Sent:
@@ -61,7 +61,7 @@ class Sent:
         )
 
     def given(self, keys: frozenset[str], prefixes: Mapping[str, Sequence[str]]) -> frozenset[str]:
-        """What of all that the sources need is there, the prefixes by what they start with.
+        """What of all that the sources need is among the keys, the prefixes by what they start with.
 
         A trace has many spans, and most of them have little of it.
         """
@@ -69,7 +69,7 @@ class Sent:
         for root, longer in prefixes.items():
             if self._has(root):
                 found = found.union(f"{prefix}{NUMBERED}" for prefix in longer if self._has(prefix))
-        return found | {_EVENTS} if self.records else found
+        return found
 
     @cached_property
     def _keys(self) -> list[str]:
@@ -162,7 +162,7 @@ def of_event(name: str, key: str, read: Reader) -> Source:
         )
         return next((value for value in held if not is_empty(value)), None)
 
-    return Source(f"{name}: {key}", frozenset({_EVENTS}), fetch, lambda value, _: read(value))
+    return Source(f"{name}: {key}", frozenset({EVENTS}), fetch, lambda value, _: read(value))
 
 
 def records(name: str, names: Iterable[str], read: Reader) -> Source:
@@ -170,7 +170,7 @@ def records(name: str, names: Iterable[str], read: Reader) -> Source:
     names = tuple(names)
     return Source(
         name,
-        frozenset({_EVENTS}),
+        frozenset({EVENTS}),
         lambda sent: [each for each in sent.records if name_of(each) in names] or None,
         lambda value, _: read(value),
     )

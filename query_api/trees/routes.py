@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from clickhouse_connect.driver.client import Client
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from spanledger.query_api.access.callers import Project
 from spanledger.query_api.parameters import TraceId
 from spanledger.query_api.trees import otlp, spans
 from spanledger.query_api.trees.parameters import TreeFormat, TreeParameters
+from spanledger.query_api.trees.tree import Text
 from spanledger.schemas.api import TraceTree
 from spanledger.schemas.errors import NotFound
 
 trees = APIRouter(tags=["traces"])
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+_AT_ONCE = 256  # parts, of a few KB each; about what a socket takes
+
+
+class InParts(Response):
+    """An answer that is there in parts: they are sent as they are, and nowhere put together whole."""
+
+    def __init__(self, parts: Sequence[Text], media_type: str) -> None:
+        length = str(sum(map(len, parts)))
+        super().__init__(media_type=media_type, headers={"content-length": length})
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for first in range(0, len(self._parts), _AT_ONCE):
+            body = b"".join(self._parts[first : first + _AT_ONCE])
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @trees.get(
@@ -37,8 +57,8 @@ async def trace(
     readers, wanted = request.app.state.readers, trace_id.lower()
     if parameters.format == "json":
         groups = parameters.groups()
-        body = await readers.run(lambda client: spans.trace_json(client, project, wanted, groups))
-        return Response(body, media_type=JSON)
+        parts = await readers.run(lambda client: spans.trace_json(client, project, wanted, groups))
+        return InParts(parts, media_type=JSON)
     as_json = not _asks_for_protobuf(request)
     body = await readers.run(
         lambda client: trace_otlp(client, project, wanted, parameters.format, as_json=as_json)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
 from spanledger.query_api.garbage import held_off
-from spanledger.query_api.messages.read import Conversation, read_messages
+from spanledger.query_api.messages.read import Conversation, Known, read_messages
 from spanledger.query_api.problems import TraceTooLarge
 from spanledger.query_api.search.traces import status_name
 from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.trees.fields import EVERYTHING
 from spanledger.query_api.trees.logs import Record, read_logs
 from spanledger.query_api.trees.summary import summary_of
-from spanledger.query_api.trees.tree import Node, Span, build_tree, encode, tree_text, walk
+from spanledger.query_api.trees.tree import Node, Span, Text, build_tree, encode, tree_text, walk
 from spanledger.query_api.values import merged, money, readable, typed_map
 from spanledger.schemas.errors import NotFound
 
@@ -86,7 +86,7 @@ _TEXTS = (
     "tool_name",
     "agent_name",
 )
-_MESSAGES = ("input", "output", "system_instructions", "tool_definitions")
+_MESSAGES = Conversation._fields[:4]  # input, output, system_instructions, tool_definitions
 _TOKENS = (
     "cache_read_tokens",
     "cache_write_tokens",
@@ -109,8 +109,10 @@ def spans_sql(groups: frozenset[str] = EVERYTHING) -> str:
 SPANS_SQL = spans_sql()
 
 
-def trace_json(client: Client, project: str, trace_id: str, groups: frozenset[str] = EVERYTHING) -> bytes:
-    """The whole trace as the API answers it, with these groups of fields.
+def trace_json(
+    client: Client, project: str, trace_id: str, groups: frozenset[str] = EVERYTHING
+) -> list[Text]:
+    """The whole trace as the API answers it, with these groups of fields, in parts.
 
     Raises NotFound; TraceTooLarge beyond MOST_SPANS spans.
     """
@@ -118,7 +120,7 @@ def trace_json(client: Client, project: str, trace_id: str, groups: frozenset[st
         return _trace_json(client, project, trace_id, groups)
 
 
-def _trace_json(client: Client, project: str, trace_id: str, groups: frozenset[str]) -> bytes:
+def _trace_json(client: Client, project: str, trace_id: str, groups: frozenset[str]) -> list[Text]:
     columns = read_columns(client, project, trace_id, spans_sql(groups))
     if not columns or not columns["id"]:
         raise NotFound(f"No trace {trace_id} is stored")
@@ -132,8 +134,33 @@ def _trace_json(client: Client, project: str, trace_id: str, groups: frozenset[s
     ]
     roots = build_tree(spans)
     _hand_down(roots, columns)
-    texts = list(_texts(columns, groups, logs))
-    return tree_text(summary, roots, lambda span: texts[span.fields])
+    columns |= _marks(roots, len(spans))
+    texts = _in_one(_texts(columns, groups, logs))
+    return tree_text(summary, roots, lambda node: texts[node["span"].fields])
+
+
+def _in_one(texts: Iterable[bytes]) -> list[memoryview]:
+    """The texts, in one piece of memory: thousands of small ones leave holes behind that nothing fits in."""
+    written, ends = bytearray(), [0]
+    for text in texts:
+        written += text
+        ends.append(len(written))
+    whole = memoryview(written)
+    return [whole[start:end] for start, end in pairwise(ends)]
+
+
+def _marks(roots: Iterable[Node], count: int) -> dict[str, list[Any]]:
+    """What the tree says of each span. Only roots have marks, and what stands below placeholders."""
+    marks: dict[str, list[Any]] = {
+        "orphan": [False] * count,
+        "missing_parent_id": [None] * count,
+        "cycle": [False] * count,
+    }
+    for root in roots:
+        for node in root["children"] if root["span"] is None else (root,):
+            for name, column in marks.items():
+                column[node["span"].fields] = node[name]
+    return marks
 
 
 def _hand_down(roots: Sequence[Node], columns: Mapping[str, list[Any]]) -> None:
@@ -184,7 +211,7 @@ _MOST_KNOWN = 1000
 def _texts(
     columns: _Columns, groups: frozenset[str], logs: Mapping[str, Sequence[Record]]
 ) -> Iterator[bytes]:
-    """The fields of each span as JSON, in the order of the rows.
+    """The node of each span as JSON without its children, in the order of the rows.
 
     Whole columns are made ready first, which is cheap. What is large is made and written span by span, so
     that few objects are alive.
@@ -193,15 +220,16 @@ def _texts(
     names = tuple(fields)
     with_call, with_content = "call" in groups, "content" in groups
     with_attributes, with_events = "attributes" in groups, "events" in groups
+    known: Known = {}
     attributes = _attributes(columns, with_content=with_content)
     events = _events(columns)
     for row, sent, happened in zip(zip(*fields.values(), strict=False), attributes, events, strict=False):
         found = dict(zip(names, row, strict=True))
         if with_content:
-            read = read_messages(sent, happened, logs.get(found["span_id"], ()))
+            read = read_messages(sent, happened, logs.get(found["span_id"], ()), known)
             if with_call and not found["finish_reasons"]:
                 found["finish_reasons"] = _finish_reasons(read)
-            found.update(_messages(read))
+            _add_messages(found, read)
         if with_attributes:
             found["attributes"] = sent
         if with_events:
@@ -212,6 +240,7 @@ def _texts(
 def _fields(columns: _Columns, groups: frozenset[str]) -> dict[str, Iterable[Any]]:
     """The columns of the answer by name, in its order; of what is made span by span only the place."""
     found: dict[str, Iterable[Any]] = {
+        "placeholder": repeat(False),
         "span_id": columns["id"],
         "parent_span_id": _or_none(columns["parent"]),
         "name": columns["name"],
@@ -259,7 +288,8 @@ def _fields(columns: _Columns, groups: frozenset[str]) -> dict[str, Iterable[Any
         found["links"] = _links(columns)
     if "otlp" in groups:
         found |= {name: columns[name] for name in _AS_STORED}
-    return found
+    found |= {name: columns[name] for name in ("orphan", "missing_parent_id", "cycle")}
+    return found | {"children": repeat(())}
 
 
 def _or_none(column: Iterable[str]) -> list[str | None]:
@@ -318,17 +348,19 @@ def _finish_reasons(read: Conversation) -> list[str]:
     return [reason for reason in reasons if isinstance(reason, str) and reason]
 
 
-def _messages(read: Conversation) -> dict[str, Any]:
+def _add_messages(found: dict[str, Any], read: Conversation) -> None:
     """What is shown of the messages, where it was found, and what of it could not be read."""
-    found = {name: getattr(read, name) for name in _MESSAGES}
-    return {
-        **{
-            name: each and (readable(each.value) if each.as_sent else each.value)
-            for name, each in found.items()
-        },
-        "messages_from": {name: list(each.source) for name, each in found.items() if each},
-        "messages_as_sent": [name for name, each in found.items() if each and each.as_sent],
-    }
+    sources: dict[str, tuple[str, ...]] = {}
+    as_sent: list[str] = []
+    for name, each in zip(_MESSAGES, read, strict=False):
+        if each is None:
+            continue
+        sources[name] = each.source
+        found[name] = each.value
+        if each.as_sent:
+            found[name] = readable(each.value)
+            as_sent.append(name)
+    found["messages_from"], found["messages_as_sent"] = sources, as_sent
 
 
 def _duplicate_of(ids: str) -> dict[str, str] | None:
@@ -354,7 +386,7 @@ def _total(asked: int | None, answered: int | None) -> int | None:
 
 
 def _other(usage: Mapping[str, int]) -> dict[str, int | float]:
-    return {name: _count(name, usage[name]) for name in sorted(usage)}
+    return {name: _count(name, usage[name]) for name in sorted(usage)} if usage else {}
 
 
 def _count(unit: str, count: int) -> int | float:
@@ -381,7 +413,7 @@ def _cost(columns: _Columns) -> Iterator[dict[str, str | None]]:
 
 def _events(columns: _Columns) -> Iterator[list[dict[str, Any]]]:
     """The events of each span, where they are read, and with their attributes where those are."""
-    if "event_times" not in columns:
+    if not any(columns.get("event_times", ())):
         return repeat([])
     attributes: Iterable[Sequence[Mapping[str, str]]] = columns.get("event_attributes", repeat(()))
     return map(
@@ -405,6 +437,8 @@ def _events_of(
 
 
 def _links(columns: _Columns) -> Iterator[list[dict[str, Any]]]:
+    if not any(columns["link_trace_ids"]):
+        return repeat([])
     names = ("trace_ids", "span_ids", "states", "flags", "attributes", "dropped")
     return map(_links_of, *(columns[f"link_{name}"] for name in names))
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 Node = dict[str, Any]
+Text = bytes | memoryview  # JSON, or a part of it
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s{}\[\],:"]+')
 _OPENED: dict[str, Callable[[], Any]] = {"{": dict, "[": list}
@@ -100,7 +101,7 @@ def _node(span: Span, parent: int | None, *, cycle: bool) -> Node:
     }
 
 
-def walk(roots: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def walk(roots: Iterable[Node]) -> Iterator[tuple[int, Node]]:
     """Every node with its depth, parents before children, in the order of the tree; placeholders, too."""
     todo = [(0, root) for root in reversed(list(roots))]
     while todo:
@@ -110,43 +111,35 @@ def walk(roots: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str,
             todo.extend((depth + 1, child) for child in reversed(node["children"]))
 
 
-def tree_text(
-    summary: Mapping[str, Any],
-    roots: Iterable[Node],
-    text_of: Callable[[Span], bytes] = lambda span: encode(span.fields),
-) -> bytes:
-    """The answer as JSON: the summary's fields, then `roots`. Trees of any depth.
+def node_text(node: Node) -> bytes:
+    """The node of a span without its children."""
+    marks = {name: node[name] for name in ("orphan", "missing_parent_id", "cycle")}
+    return encode({"placeholder": False, **node["span"].fields, **marks, "children": []})
 
-    text_of: what a span's node says besides the marks of the tree, as a JSON object with members.
+
+def tree_text(
+    summary: Mapping[str, Any], roots: Iterable[Node], text_of: Callable[[Node], Text] = node_text
+) -> list[Text]:
+    """The answer as JSON, in parts: the summary's fields, then `roots`. Trees of any depth.
+
+    text_of: the node of a span as JSON, its last member `children` with nothing in it.
     """
     head = encode(summary)
-    out = [head[:-1], b"," if len(head) > 2 else b"", b'"roots":[']
-    last = -1  # depth of the node before
+    out: list[Text] = [head[:-1], b"," if len(head) > 2 else b"", b'"roots":[']
+    open_at, just_opened = -1, True  # depth of the node whose children are being written
     for depth, node in walk(roots):
-        if depth <= last:
-            # Close the node before, and those above it that this one is not part of.
-            out.append(b"]}" * (last - depth + 1) + b",")
-        out += _node_texts(node, text_of)
-        out.append(b',"children":[')
-        last = depth
-    out.append(b"]}" * (last + 1))
-    out.append(b"]}")
-    return b"".join(out)
+        if not just_opened:
+            out.append(b"]}" * (open_at - depth + 1) + b",")
+        text = _placeholder_text(node) if node["span"] is None else text_of(node)
+        just_opened = bool(node["children"])
+        open_at = depth if just_opened else depth - 1
+        out.append(text[:-2] if just_opened else text)
+    out.append(b"]}" * (open_at + 2))
+    return out
 
 
-_NO_MARKS = b',"orphan":false,"missing_parent_id":null,"cycle":false'
-
-
-def _node_texts(node: Mapping[str, Any], text_of: Callable[[Span], bytes]) -> tuple[bytes, ...]:
-    """A node as JSON without its end."""
-    span = node["span"]
-    if span is None:
-        return (encode({"placeholder": True, "span_id": node["span_id"]})[:-1],)
-    marks = _NO_MARKS
-    if node["orphan"] or node["cycle"]:
-        named = {name: node[name] for name in ("orphan", "missing_parent_id", "cycle")}
-        marks = b"," + encode(named)[1:-1]
-    return b'{"placeholder":false,', text_of(span)[1:-1], marks
+def _placeholder_text(node: Node) -> bytes:
+    return encode({"placeholder": True, "span_id": node["span_id"], "children": []})
 
 
 def encode(value: Any) -> bytes:

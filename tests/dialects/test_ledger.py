@@ -40,7 +40,7 @@ TEXTS = ("provider", "request_model", "response_model", "response_id", "conversa
 def nodes(reader: Client, project: str) -> list[dict[str, Any]]:
     """The spans of all traces of a project as the API gives them, in the order of their start."""
     traces, _ = list_traces(reader, project, Search(), limit=500)
-    trees = [json.loads(trace_json(reader, project, trace["trace_id"])) for trace in traces]
+    trees = [json.loads(b"".join(trace_json(reader, project, trace["trace_id"]))) for trace in traces]
     found = [node for tree in trees for _, node in walk(tree["roots"])]
     return sorted(found, key=lambda node: (node["start_time"], node["span_id"]))
 

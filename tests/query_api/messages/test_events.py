@@ -133,3 +133,22 @@ def test_a_record_without_content_is_a_message_without_parts():
     """So they are sent where content is switched off."""
     logs = [{"event_name": "gen_ai.user.message", "body": None, "attributes": {}}]
     assert read_messages({}, logs=logs).input.value == [message("user")]
+
+
+def test_spans_with_the_same_keys_are_read_each_by_what_it_has():
+    """What is known of keys from one span holds for the next, whose values and events are others."""
+    said = {"gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]'}
+    empty = {"gen_ai.input.messages": "[]"}
+    event = {"name": "gen_ai.user.message", "attributes": {"content": "Hello"}}
+    spans = [(said, []), (empty, []), (empty, [event]), ({}, [event]), ({}, []), (said, [event])]
+    known = {}
+    together = [read_messages(attributes, events, (), known) for attributes, events in spans]
+    assert together == [read_messages(attributes, events) for attributes, events in spans]
+    assert [found.input and found.input.value[0]["parts"][0]["content"] for found in together] == [
+        "Hi",
+        None,
+        "Hello",
+        "Hello",
+        None,
+        "Hi",
+    ]

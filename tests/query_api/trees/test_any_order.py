@@ -39,7 +39,7 @@ class Copy(NamedTuple):
 
 
 def _tree(client: Client, project: str) -> bytes:
-    return trace_json(client, project, TRACE_ID.hex())
+    return b"".join(trace_json(client, project, TRACE_ID.hex()))
 
 
 def _list_row(client: Client, project: str) -> bytes:

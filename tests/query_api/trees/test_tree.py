@@ -12,6 +12,10 @@ import pytest
 from spanledger.query_api.trees.tree import Span, build_tree, read_tree, tree_text, walk
 
 
+def text_of(summary, roots):
+    return b"".join(tree_text(summary, roots))
+
+
 def spans_of(parents, starts=None):
     """Spans a, b, c, ... with these parents; they start in that order unless `starts` says otherwise."""
     names = "abcdefgh"
@@ -70,7 +74,7 @@ def test_a_missing_parent_is_named_and_only_orphans_name_one():
 
 def test_siblings_under_a_missing_parent_stand_below_one_placeholder_that_is_no_span():
     """A client can tell it: it has no field of a span but the id that is missing."""
-    answer = json.loads(tree_text({}, build_tree(spans_of(["x", None, "x"]))))
+    answer = json.loads(text_of({}, build_tree(spans_of(["x", None, "x"]))))
     placeholder, root = answer["roots"]
     first, second = placeholder.pop("children")
     assert placeholder == {"placeholder": True, "span_id": "x"}
@@ -83,7 +87,7 @@ def test_siblings_under_a_missing_parent_stand_below_one_placeholder_that_is_no_
 @pytest.mark.parametrize("value", [10**25, "\ud800", [0.1, 1e22], "é\u2028"])
 def test_whatever_json_text_may_hold_can_be_written(value):
     spans = [Span(0, "a", None, {"span_id": "a", "value": value})]
-    [root] = json.loads(tree_text({}, build_tree(spans)))["roots"]
+    [root] = json.loads(text_of({}, build_tree(spans)))["roots"]
     assert root["value"] == value
 
 
@@ -130,10 +134,10 @@ def test_random_traces_do_not_depend_on_the_order_of_arrival():
             for n in range(len(ids))
         ]
         spans = list({(span.start_ns, span.span_id): span for span in spans}.values())
-        expected = tree_text({}, build_tree(spans))
+        expected = text_of({}, build_tree(spans))
         chance.shuffle(spans)
         tree = build_tree(spans)
-        assert tree_text({}, tree) == expected
+        assert text_of({}, tree) == expected
         assert sorted(span.fields["n"] for span in stored(tree)) == sorted(span.fields["n"] for span in spans)
 
 
@@ -142,13 +146,13 @@ def test_the_text_is_the_json_of_the_tree():
     for _ in range(100):
         parents = [chance.choice([None, *"abcdefx"]) for _ in range(8)]
         tree = build_tree(spans_of(parents))
-        answer = json.loads(tree_text({"trace_id": "1", "name": 'é"]}'}, tree))
+        answer = json.loads(text_of({"trace_id": "1", "name": 'é"]}'}, tree))
         assert (answer["trace_id"], answer["name"]) == ("1", 'é"]}')
         assert shape(answer["roots"]) == shape(tree)
 
 
 def test_a_trace_without_spans_or_totals_is_still_json():
-    assert json.loads(tree_text({}, [])) == {"roots": []}
+    assert json.loads(text_of({}, [])) == {"roots": []}
 
 
 def chain(length):
@@ -167,7 +171,7 @@ def test_a_chain_of_5000_spans_is_built_written_and_read_without_recursion():
     spans = chain(5_000)
     random.Random(5).shuffle(spans)
     started = time.monotonic()
-    answer = read_tree(tree_text({"trace_id": "1"}, build_tree(spans)))
+    answer = read_tree(text_of({"trace_id": "1"}, build_tree(spans)))
     assert time.monotonic() - started < 5
     found = list(walk(answer["roots"]))
     assert [(depth, node["n"]) for depth, node in found] == [(n, n) for n in range(5_000)]
@@ -180,7 +184,7 @@ def test_10000_spans_below_one_are_built_in_a_moment():
     random.Random(5).shuffle(spans)
     started = time.monotonic()
     [root] = build_tree(spans)
-    tree_text({}, [root])
+    text_of({}, [root])
     assert time.monotonic() - started < 5
     assert [child["span"].fields["n"] for child in root["children"]] == list(range(1, 10_000))
 

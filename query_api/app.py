@@ -61,8 +61,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         made: dict[str, Any] = {
             "readers": Readers(target),
-            # Sums over millions of spans take seconds, both cores and hundreds of megabytes: one at a time,
-            # and pages do not wait for them.
+            # Sums over millions of spans, and files, take both cores and hundreds of megabytes: one at a
+            # time, and pages do not wait for them.
             "analysts": Readers(target, size=1, patience_s=_PATIENCE_OF_ANALYSTS_S),
             # One of its own, so that long queries do not make the service look unready.
             "probe": Readers(target, size=1),

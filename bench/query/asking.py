@@ -6,7 +6,7 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.query.questions import Question
@@ -30,6 +30,17 @@ class Asker:
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {body[:500]!r}")
         return took, body
+
+    def drain(self, path: str, is_over: Callable[[], bool]) -> None:
+        """Read an answer of any size and keep nothing of it; leave it where it is over."""
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {answer.read(500)!r}")
+        while answer.read(1 << 20):
+            if is_over():
+                self._connection.close()
+                return
 
     def close(self) -> None:
         self._connection.close()
@@ -68,7 +79,7 @@ class Crowd:
         while not self._stop.is_set():
             path = what if isinstance(what, str) else what.ask(chance).path
             try:
-                asker.ask(path)
+                asker.drain(path, self._stop.is_set)
                 self.answers += 1
             except RuntimeError as refused:
                 self.refused.append(str(refused)[:200])

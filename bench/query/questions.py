@@ -49,18 +49,42 @@ _IN_TIME = """
     AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')
 """
 _WHOLE = "SELECT * FROM spans FINAL WHERE project = {project:String} AND trace_id = unhex({trace:String})"
+# All that a row of the list tells.
 _NEWEST = f"""
-SELECT lower(hex(trace_id)) AS id, min(start_time) AS start, max(end_time), count(), countIf(status_code = 2),
-    sumIf(input_tokens, counted), sumIf(output_tokens, counted), sumIf(cost_usd, counted),
-    groupUniqArray(response_model), argMin(name, parent_span_id != toFixedString('', 8)), any(user_id)
-FROM spans FINAL WHERE {_IN_TIME} GROUP BY trace_id ORDER BY start DESC LIMIT 50
+WITH newest AS (
+    SELECT trace_id FROM spans FINAL WHERE {_IN_TIME}
+    GROUP BY trace_id ORDER BY min(start_time) DESC, trace_id DESC LIMIT 50
+)
+SELECT
+    lower(hex(trace_id)) AS id, min(start_time) AS start, max(greatest(start_time, end_time)), count(),
+    argMin(
+        (lower(hex(span_id)), name, service, status_code),
+        (
+            multiIf(
+                parent_span_id = toFixedString('', 8), 0,
+                (trace_id, parent_span_id) NOT IN (SELECT trace_id, span_id FROM spans WHERE {_IN_TIME}), 1,
+                2
+            ),
+            start_time,
+            span_id
+        )
+    ),
+    countIf(status_code = 2), countIf(counted AND role = 'LLM'), sumIf(input_tokens, counted),
+    sumIf(output_tokens, counted), sumIf(cost_usd, counted), countIf(counted AND cost_usd IS NULL),
+    arraySort(groupUniqArrayIf(if(response_model = '', request_model, response_model), response_model != '')),
+    argMinIf(conversation_id, (start_time, span_id), conversation_id != ''),
+    argMinIf(user_id, (start_time, span_id), user_id != ''),
+    argMinIf(experiment_id, (start_time, span_id), experiment_id != '')
+FROM spans FINAL WHERE {_IN_TIME} AND trace_id IN newest GROUP BY trace_id ORDER BY start DESC
 """
 _PAGE = f"SELECT {_LIST} FROM spans FINAL WHERE {_IN_TIME} AND (@WHERE@) ORDER BY start_time DESC LIMIT 50"
 _STATS = f"""
 SELECT response_model AS model, toDate(start_time) AS day, count(), countIf(status_code = 2),
     sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens),
     sum(reasoning_tokens), sum(cost_usd), countIf(cost_usd IS NULL),
-    quantiles(0.5, 0.95, 0.99)(duration_ns), quantiles(0.5, 0.95, 0.99)(time_to_first_chunk_s)
+    quantiles(0.5, 0.95, 0.99)(duration_ns), avg(duration_ns), max(duration_ns),
+    quantiles(0.5, 0.95, 0.99)(time_to_first_chunk_s), avg(time_to_first_chunk_s), max(time_to_first_chunk_s),
+    median(output_tokens / duration_ns), sum(output_tokens) / sum(duration_ns)
 FROM spans FINAL WHERE {_IN_TIME} AND counted GROUP BY model, day ORDER BY model, day
 """
 

@@ -33,7 +33,7 @@ async def export_file(
     wanted = Wanted(project, parameters.table, parameters.start or 0, parameters.until_ns())
     name = f"spanledger-{parameters.table}.{'parquet' if parameters.format == 'parquet' else 'jsonl'}"
     return StreamingResponse(
-        exported(request.app.state.readers, wanted, parameters.format),
+        exported(request.app.state.analysts, wanted, parameters.format),
         media_type=MEDIA_TYPES[parameters.format],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )

@@ -230,10 +230,13 @@ def _check(table: pa.Table, layout: _Layout, place: str) -> None:
     lengths: dict[str, Any] = {}
     for column in layout.columns:
         values = table[column.name]
-        if pa.types.is_timestamp(column.arrow) and not values.null_count and len(values):
-            bounds = pc.min_max(values.cast(pa.int64())).as_py()
-            for bound in bounds.values():
-                _read(column, bound, place)
+        suspects = [None] if values.null_count else []
+        if pa.types.is_timestamp(column.arrow) and values.null_count < len(values):
+            suspects += pc.min_max(values.cast(pa.int64())).as_py().values()
+        elif column.words is not None:
+            suspects += pc.unique(values).to_pylist()
+        for value in suspects:
+            _read(column, value, place)
         group, dot, _ = column.name.partition(".")
         if dot:
             found = pc.list_value_length(values)

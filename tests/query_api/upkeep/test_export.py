@@ -183,6 +183,10 @@ WRONG = {
     "number for text": ("name", 1, "line 2: name is 1; allowed: text"),
     "null": ("name", None, "line 2: name is null; allowed: text"),
     "beyond the sorting key": ("start_time", 1 << 62, "line 2: start_time is"),
+    "to arrive in years": ("received_at", 1 << 62, "line 2: received_at is"),
+    "no role": ("role", "BOSS", 'line 2: role is "BOSS"; allowed: LLM, '),
+    "no source of a cost": ("cost_source", "a", "allowed: nothing, reported, computed"),
+    "no reason": ("cost_reason", [], "allowed: nothing, not_counted, duplicate"),
     "no map": ("attributes_string", [], "line 2: attributes_string is []; allowed: an object"),
     "wrong in a map": ("attributes_int", {"a": "b"}, "line 2: attributes_int is"),
     "no list": ("tags", "a", 'line 2: tags is "a"; allowed: a list'),
@@ -234,10 +238,21 @@ def test_a_parquet_file_is_checked_as_lines_are(make_api, api, ingest):
     table = pq.read_table(io.BytesIO(exported(api, "format=parquet")))
     place = table.schema.get_field_index("start_time")
     late = pa.array([1 << 62], pa.timestamp("ns", "UTC"))
+
+    def given(name, value):
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        return table.set_column(place, field, pa.array([value], field.type))
+
     other = make_api(project="nobody-imports-here-at-all")
     for changed, said in (
         (table.drop_columns("name"), "column name is None; allowed: string"),
         (table.set_column(place, table.schema.field(place), late), "row group 1, rows 1 to 1: start_time is"),
+        (given("received_at", 1 << 62), "row group 1, rows 1 to 1: received_at is"),
+        (given("received_at", None), "row group 1, rows 1 to 1: received_at is null"),
+        (given("trace_id", None), "row group 1, rows 1 to 1: trace_id is null"),
+        (given("role", "BOSS"), 'role is "BOSS"; allowed: LLM, '),
+        (given("cost_source", "a"), "allowed: nothing, reported, computed"),
         (table.replace_schema_metadata({}), "this is no export of spanledger"),
     ):
         file = io.BytesIO()

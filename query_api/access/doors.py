@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketClose
 from spanledger.query_api.access.scopes import OF_FILES, need
 from spanledger.query_api.access.table import RouteTable
 from spanledger.query_api.problems import error_problem, problem
+from spanledger.query_api.turns import ASKING
 from spanledger.schemas.access import CHALLENGE, Caller, OwnHosts
 from spanledger.schemas.errors import Forbidden, SpanledgerError, TooLarge, Unauthenticated
 from spanledger.schemas.keys import Keys
@@ -83,6 +84,7 @@ class Access:
             need(caller, entry.needed)
         state = scope.setdefault("state", {})
         state["caller"], state["asked_projects"] = caller, []
+        ASKING.set(caller.project)
         if entry.in_project:
             scope["query_string"], state["asked_projects"] = _without_project(scope["query_string"])
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 from random import Random
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from spanledger.collector.gate import AllRejected, check
 from spanledger.collector.rows.block import Request
 from spanledger.collector.rows.tables import LOGS
 from spanledger.query_api.upkeep import export as export_module
+from spanledger.schemas.memory import Memory
 
 T0 = 1_760_000_000 * SECOND
 FORMATS = ("jsonl", "parquet")
@@ -258,6 +260,27 @@ def test_a_parquet_file_is_checked_as_lines_are(make_api, api, ingest):
         file = io.BytesIO()
         pq.write_table(changed, file)
         assert said in refused(other, file.getvalue(), "parquet"), said
+
+
+def test_long_lines_of_several_files_share_the_memory_that_there_is(make_api, lines):
+    """While one is read another is told to come again; a short one is read all the same."""
+    api = make_api(project=f"long-{secrets.token_hex(4)}")
+    api.app.state.import_memory = memory = Memory(6 << 20)
+    row = json.loads(lines[1]) | {"status_message": "x" * (5 << 20)}
+    long = b"\n".join([lines[0], json.dumps(row).encode(), b'{"spanledger_end":{"rows":1}}'])
+
+    def pieces():
+        yield from (long[n : n + (1 << 20)] for n in range(0, len(long), 1 << 20))
+
+    with memory.share() as hold:
+        hold(2 << 20)
+        answer = api.post("/api/v1/import", content=pieces())
+        assert answer.status_code == 503, answer.text
+        assert "retry-after" in answer.headers
+        assert api.post("/api/v1/import", content=b"\n".join(lines)).json()["rows"] == 2
+    assert api.post("/api/v1/import", content=pieces()).json()["rows"] == 1
+    with memory.share() as hold:
+        hold(1 << 40)  # nothing is held any more
 
 
 def test_an_import_does_not_take_the_place_of_what_came_later(api, ingest, project):

@@ -190,3 +190,16 @@ def test_a_project_with_many_slow_queries_does_not_keep_another_waiting(guarded,
     for one in holding:
         one.result()
     assert seen == [200, 200, 200]
+
+
+@pytest.mark.parametrize("path", ["traces", "spans", "conversations", "users", "conversations/same"])
+def test_a_cursor_of_one_project_is_none_in_another(ask, keys, projects, put, path):
+    """It would tell nothing, and go on at a place that this list does not have."""
+    for name in projects:
+        put(request(*(llm_span(user__id=f"u{n}", gen_ai__conversation__id=f"c{n}") for n in range(3))), name)
+        put(request(*(llm_span(gen_ai__conversation__id="same") for _ in range(3))), name)
+    cursor = ask(keys[0], "GET", f"/api/v1/{path}", params={"limit": 1}).json()["next_cursor"]
+    assert cursor
+    own, other = (ask(key, "GET", f"/api/v1/{path}", params={"limit": 1, "cursor": cursor}) for key in keys)
+    assert own.status_code == 200
+    assert (other.status_code, "belongs to another" in other.text) == (400, True)

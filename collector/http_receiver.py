@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from functools import partial
@@ -36,6 +36,7 @@ from spanledger.schemas.errors import (
     Unauthenticated,
 )
 from spanledger.schemas.keys import Keys
+from spanledger.schemas.memory import Memory
 from spanledger.schemas.settings import MIB, Settings, split_listen
 from spanledger.schemas.tls import Tls
 
@@ -176,7 +177,7 @@ class OtlpHttp:
         self._crowded = crowded
         self._keys = keys
         self._own_hosts = OwnHosts(settings.otlp_http_listen)
-        self._memory = _Memory(settings.otlp_http_body_bytes)
+        self._memory = Memory(settings.otlp_http_body_bytes)
         self._decoders = ThreadPoolExecutor(
             settings.otlp_http_decoders, thread_name_prefix="spanledger-decode"
         )
@@ -282,35 +283,6 @@ class OtlpHttp:
 
     async def _decode(self, decode: Callable[..., _Result], *arguments: object) -> _Result:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, decode, *arguments)
-
-
-class _Memory:
-    """The bytes of all bodies that wait for their answer, bounded."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held = 0
-
-    @contextlib.contextmanager
-    def share(self) -> Iterator[Callable[[int], None]]:
-        """What a request calls when its body has become so many bytes; given back at the end.
-
-        Raises Busy beyond the limit, but a body that is alone in memory may be of any size.
-        """
-        mine = 0
-
-        def hold(size: int) -> None:
-            nonlocal mine
-            others = self._held - mine
-            if others and size > mine and others + size > self._limit:
-                raise Busy(f"{others} bytes of other requests are in memory, the limit is {self._limit}")
-            self._held += size - mine
-            mine = size
-
-        try:
-            yield hold
-        finally:
-            self._held -= mine
 
 
 def _headers(scope: Scope) -> _Headers:

@@ -21,10 +21,12 @@ from spanledger.query_api.service import service
 from spanledger.query_api.sql.runs import Sql
 from spanledger.query_api.storage import StorageGauges
 from spanledger.query_api.upkeep.deletion import DeletionWriter
+from spanledger.query_api.upkeep.importing import MOST_LINE_BYTES
 from spanledger.query_api.upkeep.keeper import Keeper
 from spanledger.schemas.api import Problem
 from spanledger.schemas.database import Target, parse_target
 from spanledger.schemas.keys import Keys
+from spanledger.schemas.memory import Memory
 from spanledger.schemas.removals import Removals
 from spanledger.schemas.settings import Settings
 
@@ -99,6 +101,7 @@ def create_app(
     app.state.cost_preference = settings.cost_preference
     app.state.prices_url = settings.prices_url
     app.state.embedded = target.embedded
+    app.state.import_memory = Memory(MOST_LINE_BYTES)
     app.state.registry = registry
     app.state.keys = keys
     app.state.ready = ready

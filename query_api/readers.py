@@ -19,6 +19,7 @@ from typing import TypeVar
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from spanledger.query_api.turns import Turns
 from spanledger.schemas.database import READER_SETTINGS, Target, connect, connect_reader
 from spanledger.schemas.errors import Busy, SpanledgerError
 
@@ -35,7 +36,9 @@ _LIMITS = frozenset({158, 159, 160, 241, 307, 396})
 
 
 class Readers:
-    """Runs work that needs a client, at most `size` at once; the others wait `patience_s` for their turn."""
+    """Runs work that needs a client, at most `size` at once; the others wait `patience_s` for their turn,
+    those of a project that has many behind those of others.
+    """
 
     _in_use = "Every connection to the database is in use"
 
@@ -47,37 +50,36 @@ class Readers:
         self._patience_s = patience_s
         self._idle: deque[Client] = deque()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="spanledger-reader")
-        self._turns = asyncio.Semaphore(size)
+        self._turns = Turns(size)
         self._closed = False
 
     async def run(self, work: Callable[[Client], T], *, deadline_s: float = _SOCKET_S) -> T:
         """What `work` returns, from a thread. Busy where the database fails, or takes too long."""
-        await self._take_turn()
-        running = self._start(work)
+        running = self._start(work, await self._take_turn())
         try:
             async with asyncio.timeout(deadline_s):
                 return await asyncio.wrap_future(running)
         except TimeoutError:
             raise Busy("The database does not answer") from None
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self) -> str:
         try:
             async with asyncio.timeout(self._patience_s):
-                await self._turns.acquire()
+                return await self._turns.take()
         except TimeoutError:
             raise Busy(self._in_use) from None
 
-    def _start(self, work: Callable[[Client], T]) -> Future[T]:
+    def _start(self, work: Callable[[Client], T], whose: str) -> Future[T]:
         """Have work done by a thread that then gives the turn back, which the caller has."""
         running = self._threads.submit(self._call, work)
-        running.add_done_callback(self._give_turn(asyncio.get_running_loop()))
+        running.add_done_callback(self._give_turn(asyncio.get_running_loop(), whose))
         return running
 
-    def _give_turn(self, loop: asyncio.AbstractEventLoop) -> Callable[[Future[T]], None]:
+    def _give_turn(self, loop: asyncio.AbstractEventLoop, whose: str) -> Callable[[Future[T]], None]:
         # A caller may be gone long before its query is: the turn ends with the query.
         def ended(_: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits for a turn
-                loop.call_soon_threadsafe(self._turns.release)
+                loop.call_soon_threadsafe(self._turns.give, whose)
 
         return ended
 
@@ -153,7 +155,7 @@ class Writer(Readers):
         Who stops reading ends the work: it is closed behind the item at which it is. Raises what the work
         raises; Busy as `write`.
         """
-        await self._take_turn()
+        whose = await self._take_turn()
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | _End] = asyncio.Queue()
         left = threading.Event()
@@ -173,7 +175,7 @@ class Writer(Readers):
                 if isinstance(made, Generator):
                     made.close()
 
-        running = self._start(all_of_it)
+        running = self._start(all_of_it, whose)
         running.add_done_callback(lambda _: put(_End()))
         try:
             while not isinstance(item := await items.get(), _End):

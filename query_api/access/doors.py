@@ -3,6 +3,9 @@
 Once there is a key, every request but the two health checks must carry one that is good for the route.
 Without any, only programs on this machine are meant to ask; a web page that they show must not
 (schemas/access.py), nor may it write. All of it is decided before the body is read.
+
+The body is bounded before objects are made of it: nobody may fill the memory with a request. Routes that take
+files read them piece by piece, within bounds of their own.
 """
 
 from __future__ import annotations
@@ -14,15 +17,18 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from spanledger.query_api.access.scopes import need
+from spanledger.query_api.access.scopes import OF_FILES, need
 from spanledger.query_api.access.table import RouteTable
 from spanledger.query_api.problems import error_problem, problem
+from spanledger.query_api.turns import ASKING
 from spanledger.schemas.access import CHALLENGE, Caller, OwnHosts
-from spanledger.schemas.errors import Forbidden, SpanledgerError, Unauthenticated
+from spanledger.schemas.errors import Forbidden, SpanledgerError, TooLarge, Unauthenticated
 from spanledger.schemas.keys import Keys
 from spanledger.schemas.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# The objects that JSON is read into may be twenty times as large.
+MOST_BODY_BYTES = 1 << 20
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -45,6 +51,8 @@ class Access:
         try:
             caller = self._admit(scope)
             answer = None if caller is None else self._judge(scope, caller)
+            if answer is None and _has_bounds(scope):
+                receive = await _read(scope, receive)
         except SpanledgerError as error:
             answer = _refused(scope, error)
         await (answer or self._app)(scope, receive, send)
@@ -76,9 +84,41 @@ class Access:
             need(caller, entry.needed)
         state = scope.setdefault("state", {})
         state["caller"], state["asked_projects"] = caller, []
+        ASKING.set(caller.project)
         if entry.in_project:
             scope["query_string"], state["asked_projects"] = _without_project(scope["query_string"])
         return None
+
+
+def _has_bounds(scope: Scope) -> bool:
+    """Whether the body of a request must fit into memory."""
+    if scope["type"] != "http" or scope["method"] in _READING:
+        return False
+    return (scope["method"], scope["path"]) not in OF_FILES
+
+
+async def _read(scope: Scope, receive: Receive) -> Receive:
+    """The body of a request, as something to receive it from; TooLarge as soon as there is too much of it."""
+    refusal = TooLarge(f"A body of more than {MOST_BODY_BYTES >> 20} MiB is not taken here")
+    if any(value.isdigit() and int(value) > MOST_BODY_BYTES for value in _header(scope, b"content-length")):
+        raise refusal
+    body = bytearray()
+    message: Message = {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            raise refusal
+    else:
+        message = {"type": "http.request", "body": bytes(body), "more_body": False}
+    read = [message]
+
+    async def again() -> Message:
+        return read.pop() if read else await receive()
+
+    return again
 
 
 def _nothing(scope: Scope, table: RouteTable) -> ASGIApp:

@@ -64,6 +64,9 @@ SCOPE_OF: dict[tuple[str, str], Needed | None] = {
     ("PUT", "/api/v1/retention"): "admin",
 }
 
+# Routes whose body is a file, and may be larger than memory.
+OF_FILES = frozenset({("POST", "/api/v1/import"), ("POST", "/api/v1/prices/import")})
+
 
 def need(caller: Caller, needed: Needed) -> None:
     """Forbidden, naming what is needed, where the caller has it not."""

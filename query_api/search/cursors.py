@@ -1,7 +1,7 @@
 """Cursors: where the next page of a list starts, as text that callers hand back unread.
 
 A cursor names the last thing that was shown, not a count of them: what arrives meanwhile moves nothing. It
-also names the search that it belongs to, and is of no use to another one.
+also names the search that it belongs to, and is of no use to another one or in another project.
 """
 
 from __future__ import annotations

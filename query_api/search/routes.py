@@ -102,7 +102,7 @@ async def _spans(
     part: str,
 ) -> SpanPage:
     asked = SpanSearch(condition, paging.since_ns, paging.until_ns, paging.sort, paging.order)
-    name = hash_of("spans", asked)
+    name = hash_of("spans", project, asked)
     cursor = _own_cursor(paging, name, part)
 
     def work(client: Client) -> SpanPage:
@@ -132,7 +132,7 @@ async def _traces(
     request: Request, project: str, where: Where, paging: Paging, part: str
 ) -> CountedTracePage:
     asked = Search(where, paging.since_ns, paging.until_ns, paging.sort, paging.order)
-    name = hash_of("traces", asked)
+    name = hash_of("traces", project, asked)
     cursor = _own_cursor(paging, name, part)
     if paging.sort != "time":
         asked = asked._replace(since_ns=_summed_since(paging, cursor, part))

@@ -102,7 +102,7 @@ async def user(request: Request, project: Project, user_id: SessionId) -> UserDe
 async def _list(
     request: Request, project: str, asked: Asked, limit: int, cursor: Cursor | None
 ) -> tuple[list[dict[str, object]], str | None]:
-    name = hash_of(asked)
+    name = hash_of(project, asked)
     after = _position(cursor, name)
     rows, position = await request.app.state.analysts.run(
         lambda client: list_sessions(client, project, asked, limit=limit, after=after)
@@ -113,7 +113,7 @@ async def _list(
 async def _conversation(
     request: Request, project: str, conversation_id: str, limit: int, cursor: Cursor | None
 ) -> ConversationDetail:
-    name = hash_of("turns", conversation_id)
+    name = hash_of("turns", project, conversation_id)
     after = _position(cursor, name)
 
     def work(client: Client) -> ConversationDetail:

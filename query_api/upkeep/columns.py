@@ -6,6 +6,7 @@ The types come from the database, so that a column which a migration adds is exp
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -13,12 +14,20 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
+from spanledger.schemas.calls import ROLES
+from spanledger.schemas.prices.choice import SOURCES
+from spanledger.schemas.prices.compute import REASONS
+
 # Bytes in a String: hex in JSON.
 _BYTES = {"links.trace_id", "links.span_id", "duplicate_of"}
 # The time in the sorting key, whose hours end in February 2106.
 _KEY_TIMES = {"start_time", "time"}
 _LATEST_KEY = 0xFFFF_FFFF * 10**9
 _PRECISION, _SCALE = 38, 18
+# Costs are worked out anew for all projects at once, by these words: another would end that for everybody.
+_WORDS = {"role": ROLES, "cost_source": SOURCES, "cost_reason": REASONS}
+# Clocks of two ledgers may differ. A time beyond that would win over whatever comes later, for ever.
+_AHEAD_NS = 86_400 * 10**9
 
 Read = Callable[[Any], Any]
 
@@ -30,13 +39,14 @@ class NotAllowedError(ValueError):
 class Column(NamedTuple):
     """A column: its type in Arrow, the expression that gives it for JSON, and what reads that again.
 
-    `read` raises NotAllowedError with what is allowed.
+    `read` raises NotAllowedError with what is allowed; `words`: all that a text may be, where that is little.
     """
 
     name: str
     arrow: pa.DataType
     as_json: str
     read: Read
+    words: Sequence[str] | None = None
 
 
 def columns_of(client: Client, table: str) -> list[Column]:
@@ -51,7 +61,7 @@ def columns_of(client: Client, table: str) -> list[Column]:
 
 def _column(name: str, kind: str) -> Column:
     arrow, as_json, read = _typed(name, kind)
-    return Column(name, arrow, as_json(f"`{name}`"), read)
+    return Column(name, arrow, as_json(f"`{name}`"), read, _WORDS.get(name))
 
 
 def _typed(name: str, kind: str) -> tuple[pa.DataType, Callable[[str], str], Read]:
@@ -84,9 +94,12 @@ def _scalar(name: str, kind: str, inner: Sequence[str]) -> tuple[pa.DataType, Ca
         return pa.binary(size), "lower(hex({}))".format, _bytes(size)
     if kind == "String" and name in _BYTES:
         return pa.binary(), "lower(hex({}))".format, _bytes(None)
+    if kind == "String" and name in _WORDS:
+        return pa.string(), "{}".format, _word(_WORDS[name])
     if kind == "DateTime64":
         latest = _LATEST_KEY if name in _KEY_TIMES else (1 << 63) - 1
-        return pa.timestamp("ns", "UTC"), "toUnixTimestamp64Nano({})".format, _integer(0, latest)
+        read = _received if name == "received_at" else _integer(0, latest)
+        return pa.timestamp("ns", "UTC"), "toUnixTimestamp64Nano({})".format, read
     if kind == "Decimal":
         return pa.decimal128(_PRECISION, _SCALE), "toString({})".format, _decimal
     arrow, read = _SCALARS[kind]
@@ -116,6 +129,15 @@ def _text(value: Any) -> Any:
     return value
 
 
+def _word(words: Sequence[str]) -> Read:
+    def read(value: Any) -> Any:
+        if value not in words:
+            raise NotAllowedError(", ".join(word or "nothing" for word in words))
+        return value
+
+    return read
+
+
 def _truth(value: Any) -> Any:
     if not isinstance(value, bool):
         raise NotAllowedError("true or false")
@@ -130,6 +152,10 @@ def _integer(least: int, most: int) -> Read:
         return number
 
     return read
+
+
+def _received(value: Any) -> Any:
+    return _integer(0, time.time_ns() + _AHEAD_NS)(value)
 
 
 def _double(value: Any) -> float:

@@ -30,7 +30,7 @@ async def export_file(
     """Every row once, in a stable order, while others are written and merged. A stream that breaks off has no
     end that could be taken for one (`otlp` alone has none).
     """
-    wanted = Wanted(project, parameters.table, parameters.start or 0, parameters.until_ns())
+    wanted = Wanted(project, parameters.table, parameters.since_ns, parameters.until_ns)
     name = f"spanledger-{parameters.table}.{'parquet' if parameters.format == 'parquet' else 'jsonl'}"
     return StreamingResponse(
         exported(request.app.state.analysts, wanted, parameters.format),
@@ -58,6 +58,6 @@ async def import_file(
     deleted, or is older than the project keeps, stays away.
     """
     state = request.app.state
-    sink = Sink(state.writer, project, state.removals.now)
+    sink = Sink(state.writer, project, state.removals.now, state.import_memory)
     imported = await IMPORTERS[parameters.format](sink, request.stream())
     return ImportedRows.model_validate(imported._asdict())

@@ -25,6 +25,7 @@ from spanledger.query_api.readers import Writer
 from spanledger.query_api.upkeep.columns import Column, columns_of
 from spanledger.query_api.upkeep.export import FORMAT_VERSION, KEYS, arrow_schema
 from spanledger.schemas.errors import BadData, Busy, TooLarge
+from spanledger.schemas.memory import Memory
 from spanledger.schemas.removals import Removed
 from spanledger.schemas.rewriting import INSERT_SETTINGS
 
@@ -59,9 +60,16 @@ class _Layout(NamedTuple):
 
 
 async def import_jsonl(sink: Sink, pieces: AsyncIterator[bytes]) -> Imported:
-    """Store the rows of a file of lines as they come. BadData names the line."""
+    """Store the rows of a file of lines as they come. BadData names the line. Busy where lines of other files
+    take all the memory that there is for long ones.
+    """
+    with sink.memory.share() as hold:
+        return await _import_lines(sink, _lines(pieces, hold))
+
+
+async def _import_lines(sink: Sink, lines: AsyncIterator[bytes]) -> Imported:
     reading = _Lines()
-    async for line in _lines(pieces):
+    async for line in lines:
         if reading.layout is None:
             head = _head(_object(line, 1).get("spanledger_export"), "line 1")
             reading.layout = await sink.patiently(partial(_layout, head=head))
@@ -150,8 +158,8 @@ class _Lines:
             )
 
 
-async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The lines of a stream without their ends; the last one may have none."""
+async def _lines(pieces: AsyncIterator[bytes], hold: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """The lines of a stream without their ends; the last one may have none. `hold` is told of long ones."""
     rest: list[bytes] = []
     size, number = 0, 0
     async for piece in pieces:
@@ -160,6 +168,8 @@ async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size += len(first)
         if size > MOST_LINE_BYTES:
             raise TooLarge(f"line {number + 1} is longer than {MOST_LINE_BYTES >> 20} MiB")
+        here = max(size, len(piece))
+        hold(here if here > _CHUNK_BYTES else 0)
         for line in more:
             number += 1
             yield b"".join(rest)
@@ -230,10 +240,13 @@ def _check(table: pa.Table, layout: _Layout, place: str) -> None:
     lengths: dict[str, Any] = {}
     for column in layout.columns:
         values = table[column.name]
-        if pa.types.is_timestamp(column.arrow) and not values.null_count and len(values):
-            bounds = pc.min_max(values.cast(pa.int64())).as_py()
-            for bound in bounds.values():
-                _read(column, bound, place)
+        suspects = [None] if values.null_count else []
+        if pa.types.is_timestamp(column.arrow) and values.null_count < len(values):
+            suspects += pc.min_max(values.cast(pa.int64())).as_py().values()
+        elif column.words is not None:
+            suspects += pc.unique(values).to_pylist()
+        for value in suspects:
+            _read(column, value, place)
         group, dot, _ = column.name.partition(".")
         if dot:
             found = pc.list_value_length(values)
@@ -288,7 +301,8 @@ def _layout(client: Client, head: Mapping[str, Any]) -> _Layout:
 class Sink:
     """Where rows of a file go: into a project, but for those that must not be stored any more."""
 
-    def __init__(self, writer: Writer, project: str, removed: Callable[[], Removed]) -> None:
+    def __init__(self, writer: Writer, project: str, removed: Callable[[], Removed], memory: Memory) -> None:
+        self.memory = memory
         self._writer = writer
         self._project = project
         self._removed = removed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from spanledger.query_api.prices.fetch import MOST_BYTES
 from spanledger.schemas.errors import BadData, SpanledgerError
 from spanledger.server.prices import views
 from spanledger.server.reading import Api, console, show
+from spanledger.server.who import who
 
 _PRICES = "/api/v1/prices"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", flags=re.ASCII)
@@ -88,7 +88,7 @@ def _set(api: Api, chosen: argparse.Namespace) -> None:
             "alias": chosen.alias,
             "valid_from": _moment(chosen.since, "--from"),
             "valid_to": _moment(chosen.until, "--to"),
-            "set_by": _who(chosen),
+            "set_by": who(chosen),
             "note": chosen.note,
         },
     )
@@ -98,7 +98,7 @@ def _set(api: Api, chosen: argparse.Namespace) -> None:
 
 
 def _remove(api: Api, chosen: argparse.Namespace) -> None:
-    made = api.delete(f"{_PRICES}/overrides/{quote(chosen.id, safe='')}", removed_by=_who(chosen))
+    made = api.delete(f"{_PRICES}/overrides/{quote(chosen.id, safe='')}", removed_by=who(chosen))
     show(views.overrides([made]))
 
 
@@ -143,7 +143,7 @@ def _reprice(api: Api, chosen: argparse.Namespace) -> int:
         "model": chosen.model,
         "unpriced_only": chosen.unpriced_only,
         "reason": chosen.why,
-        "who": _who(chosen),
+        "who": who(chosen),
     }
     result = _followed(api.lines(f"{_PRICES}/reprice", asked | {"dry_run": True}), "looking")
     show(views.changes(result))
@@ -212,15 +212,6 @@ def _moment(text: str | None, flag: str) -> str | None:
 
 def _given(**query: str | None) -> dict[str, str]:
     return {name: value for name, value in query.items() if value is not None}
-
-
-def _who(chosen: argparse.Namespace) -> str:
-    if chosen.who is not None:
-        return str(chosen.who)
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no name for this user
-        return ""
 
 
 _ACTIONS: dict[str, Callable[[Api, argparse.Namespace], int | None]] = {

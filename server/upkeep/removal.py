@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from spanledger.schemas.errors import BadData
 from spanledger.server.reading import Api, console, show
+from spanledger.server.who import who
 
 _DELETIONS, _RETENTION = "/api/v1/deletions", "/api/v1/retention"
 _LOOK_S = 1.0
@@ -29,7 +29,7 @@ def delete(api: Api, chosen: argparse.Namespace) -> int:
     """Count, ask, delete, and show how far it is until it is done. Raises SpanledgerError with one line."""
     if not chosen.dry_run and not chosen.why.strip():
         raise BadData("--why: say why, it is kept in the journal (or --dry-run, which deletes nothing)")
-    asked: dict[str, Any] = {"reason": chosen.why, "who": _who(chosen)}
+    asked: dict[str, Any] = {"reason": chosen.why, "who": who(chosen)}
     if chosen.trace:
         asked["trace_ids"] = chosen.trace
     elif chosen.user is not None:
@@ -60,7 +60,7 @@ def retention(api: Api, chosen: argparse.Namespace) -> int:
     if chosen.days is None:
         show(Text(_kept(before)))
         return 0
-    asked = _setting(chosen.days) | {"who": _who(chosen)}
+    asked = _setting(chosen.days) | {"who": who(chosen)}
     wanted = before["default_days"] if asked.get("use_default") else asked["days"]
     fewer = wanted is not None and (before["days"] is None or wanted < before["days"])
     question = f"Spans older than {wanted} days are removed for good. Go on? [y/N] "
@@ -111,12 +111,3 @@ def _agreed(question: str, otherwise: str) -> bool:
     if not sys.stdin.isatty():
         raise BadData(f"nobody is there to be asked: --yes goes on without asking, {otherwise}")
     return input(question).strip().lower() in ("y", "yes")
-
-
-def _who(chosen: argparse.Namespace) -> str:
-    if chosen.who is not None:
-        return str(chosen.who)
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # no name for this user
-        return ""

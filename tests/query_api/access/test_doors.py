@@ -10,6 +10,8 @@ from routes import filled, routes_of
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from spanledger.query_api.access.doors import MOST_BODY_BYTES
+from spanledger.query_api.access.scopes import OF_FILES, SCOPE_OF
 from spanledger.query_api.app import create_app
 from spanledger.schemas.settings import Settings
 
@@ -149,3 +151,30 @@ def test_insecure_serves_every_host(make_api):
 def test_with_a_key_every_host_is_served(locked):
     answer = locked.get("/api/v1/traces", headers={"Host": "traces.internal", "Authorization": BEARER})
     assert answer.status_code == 200
+
+
+def test_no_body_but_a_files_is_read_further_than_a_mebibyte(guarded, ask, make_key, root):
+    """Said or not how long it is; every route that writes, as nobody can tell which of them reads a body."""
+    taken = []
+
+    def endless():
+        for _ in range(64):
+            taken.append(1)
+            yield b"[" * (MOST_BODY_BYTES // 8)
+
+    for (method, template), needed in SCOPE_OF.items():
+        if needed is None or method == "GET" or (method, template) in OF_FILES:
+            continue
+        answer = ask(root, method, filled(template), content=b" " * (MOST_BODY_BYTES + 1))
+        assert (answer.status_code, answer.json()["title"]) == (413, "Too large"), (method, template)
+    key = make_key("alpha", "read")["key"]
+    answer = ask(key, "POST", "/api/v1/spans/search", content=endless())
+    assert answer.status_code == 413
+    assert "1 MiB" in answer.json()["detail"]
+    taken.clear()
+    assert ask("no-key", "POST", "/api/v1/spans/search", content=endless()).status_code == 401
+    within = b"{}" + b" " * (MOST_BODY_BYTES - 2)
+    headers = {"Content-Type": "application/json", "X-API-KEY": key}
+    assert guarded.post("/api/v1/spans/search", content=within, headers=headers).status_code == 200
+    file = ask(root, "POST", "/api/v1/import?format=jsonl", content=b" " * (MOST_BODY_BYTES * 2))
+    assert file.status_code == 400

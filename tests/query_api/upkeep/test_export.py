@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 from random import Random
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from spanledger.collector.gate import AllRejected, check
 from spanledger.collector.rows.block import Request
 from spanledger.collector.rows.tables import LOGS
 from spanledger.query_api.upkeep import export as export_module
+from spanledger.schemas.memory import Memory
 
 T0 = 1_760_000_000 * SECOND
 FORMATS = ("jsonl", "parquet")
@@ -183,6 +185,10 @@ WRONG = {
     "number for text": ("name", 1, "line 2: name is 1; allowed: text"),
     "null": ("name", None, "line 2: name is null; allowed: text"),
     "beyond the sorting key": ("start_time", 1 << 62, "line 2: start_time is"),
+    "to arrive in years": ("received_at", 1 << 62, "line 2: received_at is"),
+    "no role": ("role", "BOSS", 'line 2: role is "BOSS"; allowed: LLM, '),
+    "no source of a cost": ("cost_source", "a", "allowed: nothing, reported, computed"),
+    "no reason": ("cost_reason", [], "allowed: nothing, not_counted, duplicate"),
     "no map": ("attributes_string", [], "line 2: attributes_string is []; allowed: an object"),
     "wrong in a map": ("attributes_int", {"a": "b"}, "line 2: attributes_int is"),
     "no list": ("tags", "a", 'line 2: tags is "a"; allowed: a list'),
@@ -234,15 +240,47 @@ def test_a_parquet_file_is_checked_as_lines_are(make_api, api, ingest):
     table = pq.read_table(io.BytesIO(exported(api, "format=parquet")))
     place = table.schema.get_field_index("start_time")
     late = pa.array([1 << 62], pa.timestamp("ns", "UTC"))
+
+    def given(name, value):
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        return table.set_column(place, field, pa.array([value], field.type))
+
     other = make_api(project="nobody-imports-here-at-all")
     for changed, said in (
         (table.drop_columns("name"), "column name is None; allowed: string"),
         (table.set_column(place, table.schema.field(place), late), "row group 1, rows 1 to 1: start_time is"),
+        (given("received_at", 1 << 62), "row group 1, rows 1 to 1: received_at is"),
+        (given("received_at", None), "row group 1, rows 1 to 1: received_at is null"),
+        (given("trace_id", None), "row group 1, rows 1 to 1: trace_id is null"),
+        (given("role", "BOSS"), 'role is "BOSS"; allowed: LLM, '),
+        (given("cost_source", "a"), "allowed: nothing, reported, computed"),
         (table.replace_schema_metadata({}), "this is no export of spanledger"),
     ):
         file = io.BytesIO()
         pq.write_table(changed, file)
         assert said in refused(other, file.getvalue(), "parquet"), said
+
+
+def test_long_lines_of_several_files_share_the_memory_that_there_is(make_api, lines):
+    """While one is read another is told to come again; a short one is read all the same."""
+    api = make_api(project=f"long-{secrets.token_hex(4)}")
+    api.app.state.import_memory = memory = Memory(6 << 20)
+    row = json.loads(lines[1]) | {"status_message": "x" * (5 << 20)}
+    long = b"\n".join([lines[0], json.dumps(row).encode(), b'{"spanledger_end":{"rows":1}}'])
+
+    def pieces():
+        yield from (long[n : n + (1 << 20)] for n in range(0, len(long), 1 << 20))
+
+    with memory.share() as hold:
+        hold(2 << 20)
+        answer = api.post("/api/v1/import", content=pieces())
+        assert answer.status_code == 503, answer.text
+        assert "retry-after" in answer.headers
+        assert api.post("/api/v1/import", content=b"\n".join(lines)).json()["rows"] == 2
+    assert api.post("/api/v1/import", content=pieces()).json()["rows"] == 1
+    with memory.share() as hold:
+        hold(1 << 40)  # nothing is held any more
 
 
 def test_an_import_does_not_take_the_place_of_what_came_later(api, ingest, project):

@@ -16,6 +16,8 @@ def trace_times(trace_ids: Any, starts_ns: Any) -> tuple[int, list[Column]]:
 
     trace_ids: 16 bytes for each span, one after the other.
     """
+    if not len(starts_ns):
+        return 0, []
     ids = trace_ids.reshape(-1, 16)
     halves = np.ascontiguousarray(ids).view(np.uint64)
     changes = (halves[1:] != halves[:-1]).any(axis=1)

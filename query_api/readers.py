@@ -137,7 +137,7 @@ _WRITE_S = 600  # a list of prices has tens of thousands of rows, and the embedd
 class Writer(Readers):
     """One client that may write, for one call at a time."""
 
-    _in_use = "Prices are being written by another request"
+    _in_use = "Another request is writing prices, or the rows of an import"
 
     def __init__(self, target: Target) -> None:
         super().__init__(target, size=1, answer_s=_WRITE_S)

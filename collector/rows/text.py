@@ -45,7 +45,6 @@ from spanledger.schemas.compiled import DOUBLE as FLOAT
 _WRAPPED_MAP = BLOB + 1
 _ALL_COMPARED = 256  # of a map with more keys than this, equal ones are left to the reader of the JSON
 _LONGEST_NUMBER = 32
-_DECIMAL_DIGITS = 18
 
 
 _WORDS = b'true false null {"@bytes":" {"@double":" {"@map": "} nan inf -inf'

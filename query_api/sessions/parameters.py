@@ -12,7 +12,6 @@ from spanledger.query_api.search.cursors import Cursor, decode_cursor
 from spanledger.query_api.search.parameters import CursorText, Parameters, Range
 
 LONGEST_ID = 20_000
-MOST_ON_A_PAGE = 100
 
 _ID_FORM = f"1 to {LONGEST_ID:,} characters"
 ALLOWED_IN_SESSIONS = {"id": _ID_FORM}

@@ -120,7 +120,7 @@ def test_while_one_prices_anew_others_are_told_to_wait(api, monkeypatch):
         assert started.wait(10)
         answer = api.post("/api/v1/prices/overrides", json={"match_value": "x", "discount_percent": "1"})
         assert answer.status_code == 503
-        assert answer.json()["detail"] == "Prices are being written by another request"
+        assert answer.json()["detail"] == "Another request is writing prices, or the rows of an import"
         assert api.get("/api/v1/prices/lists").status_code == 200
     finally:
         go_on.set()

@@ -50,7 +50,7 @@ def test_every_table_with_rows_of_spans_is_known(writer):
         "WHERE database = currentDatabase() AND engine LIKE '%MergeTree')"
     ).result_rows
     assert {kind for _, kind in found} == {"FixedString(16)"}
-    # These have ids and times of traces that are gone; whose they were, and what was in them, they do not tell.
+    # These have ids and times of traces that are gone, and nothing of what was in them.
     only_ids = {"deleted_traces", "trace_times"}
     assert {table.name for table in tables_of_spans(writer)} == {name for name, _ in found} - only_ids
 

@@ -71,10 +71,11 @@ class Keys:
         if self._thread is not None:
             self._first_try.wait(seconds)
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = _ANSWER_S + 1) -> None:
+        """End the thread, and wait so long for what it asks the database."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(_ANSWER_S + 1)
+            self._thread.join(within_s)
 
     @property
     def open_to(self) -> Caller | None:

@@ -154,10 +154,11 @@ class Removals:
         if client is not None:
             client.close()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = 5.0) -> None:
+        """End the thread, and wait so long for what it asks the database."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join(5.0)
+            self._thread.join(within_s)
 
 
 def _ids(client: Client, project: str, deletion: str) -> Any:

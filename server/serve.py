@@ -114,11 +114,11 @@ async def serve(settings: Settings, only: Part | None = None) -> None:
     registry = registry_of_the_process()
     phase = _Phase(settings.shutdown_timeout_s)
     async with contextlib.AsyncExitStack() as parts:
-        keys = await parts.enter_async_context(_keys(target, settings))
+        keys = await parts.enter_async_context(_keys(target, settings, phase))
         # What is entered last ends first: health and metrics are answered until the collector is done.
         removals = Removals(target, settings.retention_days)
         await asyncio.to_thread(removals.start)
-        parts.callback(removals.stop)
+        parts.callback(lambda: removals.stop(phase.left_s()))
         queries = only != "collector"
         await parts.enter_async_context(
             _http(target, settings, registry, phase, keys=keys, removals=removals, queries=queries)
@@ -166,7 +166,7 @@ def _refuse_open_door(settings: Settings, target: Target, keys: Keys | None = No
 
 
 @contextlib.asynccontextmanager
-async def _keys(target: Target, settings: Settings) -> AsyncIterator[Keys]:
+async def _keys(target: Target, settings: Settings, phase: _Phase) -> AsyncIterator[Keys]:
     """Who is let in, for all parts of this process. Raises Misconfigured where that would be everybody."""
     keys = Keys(settings, target)
     await asyncio.to_thread(keys.read)
@@ -175,7 +175,7 @@ async def _keys(target: Target, settings: Settings) -> AsyncIterator[Keys]:
     try:
         yield keys
     finally:
-        await asyncio.to_thread(keys.stop)
+        await asyncio.to_thread(keys.stop, phase.left_s())
 
 
 @contextlib.asynccontextmanager
@@ -208,7 +208,7 @@ async def _collector(
         # The receivers refuse new calls at once and wait for those under way, which the batcher answers.
         grace_s = phase.left_s() * 0.9
         await asyncio.gather(over_grpc.stop(grace_s), over_http.stop(grace_s), batcher.stop())
-        await asyncio.to_thread(duplicates.stop)
+        await asyncio.to_thread(duplicates.stop, phase.left_s())
 
 
 class _HttpServer(uvicorn.Server):

@@ -7,7 +7,7 @@ external tables, compression of answers.
 
 It can be told to fail, with the body of `PUT /trouble`: `{"status": 500, "code": 241, "done": false}` and
 every insert is answered with that, undone, or else done all the same; without a code, as a proxy would
-answer in its place. `{}` ends it.
+answer in its place. With `"into": "spans"` those into that table only. `{}` ends it.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def _login(request: Request) -> tuple[str, str]:
 
 
 async def _answered(engine: Engine, asked: _Asked, trouble: dict[str, Any]) -> Response:
-    told = trouble if asked.data is not None else {}
+    told = trouble if asked.data is not None and _is_into(asked, trouble.get("into", "")) else {}
     if told and not told["done"]:
         return _told(told)
     try:
@@ -234,6 +234,10 @@ async def _answered(engine: Engine, asked: _Asked, trouble: dict[str, Any]) -> R
     if answer.format:
         headers["X-ClickHouse-Format"] = answer.format
     return Response(answer.body, headers=headers, media_type="application/octet-stream")
+
+
+def _is_into(asked: _Asked, table: str) -> bool:
+    return not table or re.search(rf"(?i)into\s+`?{table}`?\b".encode(), asked.statement) is not None
 
 
 def _told(trouble: dict[str, Any]) -> Response:

@@ -138,10 +138,10 @@ class ClickHouse:
     def url(self) -> str:
         return f"clickhouse://default@127.0.0.1:{self.port}/spanledger"
 
-    def fail(self, status: int, code: int | None = None, *, done: bool = False) -> None:
-        """From now on every insert is answered with an error, of ClickHouse where it has a code; `done`: and
-        done all the same."""
-        trouble = {"status": status, "done": done} | ({} if code is None else {"code": code})
+    def fail(self, status: int, code: int | None = None, *, done: bool = False, into: str = "") -> None:
+        """From now on every insert, or every one into a table, is answered with an error, of ClickHouse where
+        it has a code; `done`: and done all the same."""
+        trouble = {"status": status, "done": done, "into": into} | ({} if code is None else {"code": code})
         self._make_trouble(trouble)
 
     def recover(self) -> None:

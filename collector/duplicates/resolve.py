@@ -313,9 +313,9 @@ class Duplicates:
         """Whether everything that was seen has been looked at."""
         return not self.watch.changed.is_set() and not self._working
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = 5.0) -> None:
         """End; what was not looked at is looked at after the next start."""
         self._stopping.set()
         self.watch.changed.set()
         if self._thread.is_alive():
-            self._thread.join(5.0)
+            self._thread.join(within_s)

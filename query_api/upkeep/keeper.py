@@ -30,6 +30,7 @@ from spanledger.schemas.removals import Removals
 _log = logging.getLogger("spanledger.query_api")
 
 _TICK_S = 1.0
+_STOP_S = 1.0
 _AGAIN_S = 30.0  # after a failure
 _ANSWER_S = 600.0
 # An insert takes at most nine seconds (SPANLEDGER_STORE_TIMEOUT_S), the news of a deletion one, a statement
@@ -86,10 +87,11 @@ class Keeper:
         self._wanted.set()
 
     def stop(self) -> None:
+        """End the thread. What it is at goes on at the next start, so that is not waited for for long."""
         self._stopping.set()
         self._wanted.set()
         if self._thread.is_alive():
-            self._thread.join(5.0)
+            self._thread.join(_STOP_S)
 
     def _run(self) -> None:
         client: Client | None = None

@@ -98,7 +98,7 @@ def test_whatever_error_it_answers_senders_come_again_and_then_it_is_stored_once
 def test_what_it_stored_and_then_called_an_error_is_stored_once_after_the_retry(ledger, failing):
     with ledger.sender() as sender:
         made = llm_span()
-        failing.fail(500, 210, done=True)
+        failing.fail(500, 210, done=True, into="spans")
         assert sender.send(request(made), timeout=EXPORTER_TIMEOUT).code == "UNAVAILABLE"
         assert ledger.span_ids(made.trace_id) == [made.span_id.hex()]
         failing.recover()

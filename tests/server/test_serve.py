@@ -18,7 +18,7 @@ from spanledger.schemas.errors import Misconfigured
 from spanledger.schemas.key_table import create_key
 from spanledger.schemas.settings import Settings
 from spanledger.server.cli import main
-from spanledger.server.serve import _bind, _keys
+from spanledger.server.serve import _bind, _keys, _Phase
 
 
 def test_whoever_was_told_that_the_api_is_ready_can_connect():
@@ -53,7 +53,7 @@ def test_answers_of_the_api_do_not_wait_for_more_to_send():
 
 def test_beyond_loopback_a_key_of_the_ledger_is_as_good_as_that_of_the_settings(own_target):
     async def starts(**settings):
-        async with _keys(own_target, Settings(api_listen="192.0.2.1:8000", **settings)):
+        async with _keys(own_target, Settings(api_listen="192.0.2.1:8000", **settings), _Phase(1.0)):
             return True
 
     with pytest.raises(Misconfigured, match="SPANLEDGER_API_LISTEN is 192"):

@@ -24,7 +24,7 @@ def removals(target):
 @pytest.fixture
 def running(target, collect, project, removals):
     store = Store(target, Settings(), removals=removals)
-    with collect([store], removals, project=project) as collector:
+    with collect([store], removals=removals, project=project) as collector:
         yield collector
 
 

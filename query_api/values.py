@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from spanledger.schemas.api import Status
+
 _DOUBLES = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 # Prompts and results are given parsed up to these bounds; what is beyond them stays as it was sent.
 _DEEPEST = 100  # levels
@@ -162,6 +164,11 @@ def _inner(item: Any) -> Any:
     if isinstance(item, dict):
         return item.values()
     return item if isinstance(item, list) else ()
+
+
+def status_name(code: int) -> Status:
+    """OTLP's status codes by name; an unknown one says nothing, like 0."""
+    return "ok" if code == 1 else "error" if code == 2 else "unset"
 
 
 def money(amount: Decimal | None) -> str | None:

@@ -17,6 +17,7 @@ from spanledger.schemas.settings import Settings, read_settings, split_listen
 
 if TYPE_CHECKING:
     from spanledger.server.access.ledgers import Ledger
+    from spanledger.server.reading import Api
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -89,67 +90,58 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _traces(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.search.actions import show_traces
 
-    return show_traces(Api(_api_url(chosen), _api_key()), chosen)
+    return show_traces(_api(chosen), chosen)
 
 
 def _spans(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.search.actions import show_spans
 
-    return show_spans(Api(_api_url(chosen), _api_key()), chosen)
+    return show_spans(_api(chosen), chosen)
 
 
 def _stats(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.stats.actions import show_stats
 
-    return show_stats(Api(_api_url(chosen), _api_key()), chosen)
+    return show_stats(_api(chosen), chosen)
 
 
 def _conversations(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.sessions.actions import show_conversations
 
-    return show_conversations(Api(_api_url(chosen), _api_key()), chosen)
+    return show_conversations(_api(chosen), chosen)
 
 
 def _users(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.sessions.actions import show_users
 
-    return show_users(Api(_api_url(chosen), _api_key()), chosen)
+    return show_users(_api(chosen), chosen)
 
 
 def _tree(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api, show
+    from spanledger.server.reading import show
 
-    api = Api(_api_url(chosen), _api_key())
-    show(api.tree(chosen.trace_id))
+    show(_api(chosen).tree(chosen.trace_id))
     return 0
 
 
 def _prices(chosen: argparse.Namespace) -> int:
     from spanledger.server.prices.actions import run
-    from spanledger.server.reading import Api
 
-    return run(Api(_api_url(chosen), _api_key()), chosen)
+    return run(_api(chosen), chosen)
 
 
 def _export(chosen: argparse.Namespace) -> int:
     from spanledger.server.files.actions import export_files
-    from spanledger.server.reading import Api
 
-    return export_files(Api(_api_url(chosen), _api_key()), chosen)
+    return export_files(_api(chosen), chosen)
 
 
 def _import(chosen: argparse.Namespace) -> int:
     from spanledger.server.files.actions import import_files
-    from spanledger.server.reading import Api
 
-    return import_files(Api(_api_url(chosen), _api_key()), chosen)
+    return import_files(_api(chosen), chosen)
 
 
 def _projects(chosen: argparse.Namespace) -> int:
@@ -168,12 +160,11 @@ def _in_ledger(chosen: argparse.Namespace, work: Callable[[Ledger, argparse.Name
     """Do it in the embedded database, where no server has it open; else through the API."""
     from spanledger.schemas.database import held_by, parse_target
     from spanledger.server.access.ledgers import Running, resting
-    from spanledger.server.reading import Api
 
     settings = read_settings()
     target = parse_target(settings.database)
     if chosen.api or not target.embedded or held_by(target) is not None:
-        work(Running(Api(_api_url(chosen), _api_key())), chosen)
+        work(Running(_api(chosen)), chosen)
     else:
         with resting(target, settings.project, create=chosen.action == "create") as ledger:
             work(ledger, chosen)
@@ -181,24 +172,28 @@ def _in_ledger(chosen: argparse.Namespace, work: Callable[[Ledger, argparse.Name
 
 
 def _sql(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.sql.actions import run
 
-    return run(Api(_api_url(chosen), _api_key()), chosen)
+    return run(_api(chosen), chosen)
 
 
 def _delete(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.upkeep.removal import delete
 
-    return delete(Api(_api_url(chosen), _api_key()), chosen)
+    return delete(_api(chosen), chosen)
 
 
 def _retention(chosen: argparse.Namespace) -> int:
-    from spanledger.server.reading import Api
     from spanledger.server.upkeep.removal import retention
 
-    return retention(Api(_api_url(chosen), _api_key()), chosen)
+    return retention(_api(chosen), chosen)
+
+
+def _api(chosen: argparse.Namespace) -> Api:
+    """The query API that the arguments or the settings say."""
+    from spanledger.server.reading import Api
+
+    return Api(_api_url(chosen), _api_key())
 
 
 def _api_url(chosen: argparse.Namespace) -> str:

@@ -14,28 +14,24 @@ from spanledger.query_api.search.conditions import compiled
 from spanledger.query_api.search.inherited import settled, settled_where
 from spanledger.query_api.search.spans import SpanSearch
 from spanledger.query_api.search.traces import Search, found_by_time
-from spanledger.query_api.search.windows import Day, Window, samples
+from spanledger.query_api.search.windows import STARTS_WITHIN, Day, Window, samples
 
 # Rows among which is counted, and in how many pieces.
 SPAN_ROWS, SPAN_PIECES = 50_000, 5
 TRACE_ROWS, TRACE_PIECES = 10_000, 3
 _TRACES_AT_ONCE = 500
 
-DAYS_SQL = """
+DAYS_SQL = f"""
 SELECT
     toUnixTimestamp64Nano(min(start_time)), toUnixTimestamp64Nano(max(start_time)), count()
 FROM spans
-WHERE project = {project:String}
-    AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')
+WHERE project = {{project:String}} AND {STARTS_WITHIN}
 GROUP BY toDate(start_time)
-"""
+"""  # noqa: S608 - constants
 COUNT_SQL = """
 SELECT countIf({condition}), count()
 FROM spans FINAL
-WHERE project = {{project:String}}
-    AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')
-    AND start_time < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')
+WHERE project = {{project:String}} AND {in_time}
 """
 
 
@@ -52,7 +48,7 @@ def count_spans(client: Client, project: str, search: SpanSearch) -> Estimate:
 
     def count(window: Window) -> tuple[int, int]:
         parameters = {"project": project, "since": window.since_ns, "until": window.until_ns}
-        sql = COUNT_SQL.format(condition=condition.text)
+        sql = COUNT_SQL.format(condition=condition.text, in_time=STARTS_WITHIN)
         [[fitting, rows]] = client.query(sql, parameters=parameters | condition.parameters).result_rows
         return fitting, rows
 

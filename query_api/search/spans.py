@@ -17,9 +17,9 @@ from spanledger.query_api.search.conditions import All, Condition, compiled, rea
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.fields import FIELDS
 from spanledger.query_api.search.inherited import settled
-from spanledger.query_api.search.windows import Window, stored_days, windows
+from spanledger.query_api.search.windows import STARTS_WITHIN, Window, stored_days, windows
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
-from spanledger.query_api.values import merged, money
+from spanledger.query_api.values import merged, money, status_name
 
 Sort = Literal["time", "duration", "cost", "tokens"]
 Order = Literal["desc", "asc"]
@@ -43,9 +43,7 @@ SELECT
     error_type, toUnixTimestamp64Nano(end_time) AS end_ns, duration_ns, input_tokens, output_tokens,
     cost_usd, cost_reason, counted, conversation_id, user_id, experiment_id, tool_name, agent_name, tags{more}
 FROM spans
-WHERE project = {{project:String}}
-    AND start_time >= fromUnixTimestamp64Nano({{since:Int64}}, 'UTC')
-    AND start_time < fromUnixTimestamp64Nano({{until:Int64}}, 'UTC')
+WHERE project = {{project:String}} AND {in_time}
     AND {condition}{after}
 ORDER BY {by}start_time {order}, trace_id {order}, span_id {order}, received_at DESC
 LIMIT {{most:UInt32}}
@@ -231,6 +229,7 @@ def found_sql(
     return FOUND_SQL.format(
         value=value,
         more=_ATTRIBUTES if attributes else "",
+        in_time=STARTS_WITHIN,
         condition=condition,
         after="" if after is None else f"\n    AND {behind}",
         by=by,
@@ -275,7 +274,7 @@ def _summary(row: Mapping[str, Any]) -> dict[str, Any]:
         "provider": row["provider"] or None,
         "request_model": row["request_model"] or None,
         "response_model": row["response_model"] or None,
-        "status": {1: "ok", 2: "error"}.get(row["status_code"], "unset"),
+        "status": status_name(row["status_code"]),
         "error_type": row["error_type"] or None,
         "start_time": format_time(row["start_ns"]),
         "end_time": format_time(row["end_ns"]),

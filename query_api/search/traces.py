@@ -24,6 +24,7 @@ from spanledger.query_api.search.conditions import Condition, Parameters, compil
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.inherited import settled_where
 from spanledger.query_api.search.spans import FIRST_ROWS_FOR, Order, Sort
+from spanledger.query_api.search.totals import DURATION_NS, MODELS, TOTALS, first_of
 from spanledger.query_api.search.wholes import (
     TRACE_FIELDS,
     AllOf,
@@ -37,10 +38,9 @@ from spanledger.query_api.search.wholes import (
     needed_totals,
     span_conditions,
 )
-from spanledger.query_api.search.windows import Day, Window, rows_between, stored_days, windows
+from spanledger.query_api.search.windows import STARTS_WITHIN, Day, Window, rows_between, stored_days, windows
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
-from spanledger.query_api.values import money
-from spanledger.schemas.api import Status
+from spanledger.query_api.values import money, status_name
 
 _MOST_AT_ONCE = 500
 _MOST_FOUND = 2_000  # spans that fulfil a condition, looked for at once
@@ -67,20 +67,17 @@ SELECT
     toUnixTimestamp64Nano(min(start_time)) AS start_ns,
     toUnixTimestamp64Nano(max(start_time)) AS last_ns,
     toUnixTimestamp64Nano(max(greatest(start_time, end_time))) AS end_ns,
-    count() AS span_count,
-    countIf(status_code = 2) AS error_count,
-    countIf(counted AND role = 'LLM') AS llm_call_count,
-    sumIf(toUInt128(input_tokens), counted) AS input_tokens,
-    sumIf(toUInt128(output_tokens), counted) AS output_tokens,
-    sumIf(cost_usd, counted) AS cost,
-    countIf(counted AND cost_usd IS NULL) AS unpriced,
-    arraySort(groupUniqArrayIf(
-        toString(if(response_model = '', request_model, response_model)),
-        response_model != '' OR request_model != ''
-    )) AS models,
-    argMinIf(conversation_id, (start_time, span_id), conversation_id != '') AS conversation,
-    argMinIf(user_id, (start_time, span_id), user_id != '') AS user,
-    argMinIf(toString(experiment_id), (start_time, span_id), experiment_id != '') AS experiment,
+    {TOTALS["span_count"]} AS span_count,
+    {TOTALS["error_count"]} AS error_count,
+    {TOTALS["llm_call_count"]} AS llm_call_count,
+    {TOTALS["input_tokens"]} AS input_tokens,
+    {TOTALS["output_tokens"]} AS output_tokens,
+    {TOTALS["cost_usd"]} AS cost,
+    {TOTALS["unpriced_call_count"]} AS unpriced,
+    {MODELS} AS models,
+    {first_of("conversation_id")} AS conversation,
+    {first_of("user_id")} AS user,
+    {first_of("experiment_id")} AS experiment,
     countIf(has({{copies:Array(String)}}, concat(
         lower(hex(trace_id)), lower(hex(span_id)), '/', toString(toUnixTimestamp64Nano(start_time)),
         '/', toString(toUnixTimestamp64Nano(received_at))
@@ -90,9 +87,7 @@ WHERE project = {{project:String}} AND {OF_ASKED_SQL}
 GROUP BY trace_id
 """  # noqa: S608
 
-_IN_WINDOW = """project = {project:String}
-    AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"""
+_IN_WINDOW = f"project = {{project:String}} AND {STARTS_WITHIN}"
 _BEHIND_WINDOW = """project = {project:String}
     AND start_time >= fromUnixTimestamp64Nano({behind:Int64}, 'UTC')"""
 # First the ids, which are narrow; what else is asked is read of the few rows that are left.
@@ -137,27 +132,10 @@ WHERE project = {{project:String}}
 GROUP BY trace_id
 """
 
-# Totals over the spans of a trace: those of the summary.
-_DURATION = (
-    "toUnixTimestamp64Nano(max(greatest(start_time, end_time))) - toUnixTimestamp64Nano(min(start_time))"
-)
-_INPUT = "sumIf(toUInt128(input_tokens), counted)"
-_OUTPUT = "sumIf(toUInt128(output_tokens), counted)"
-_TOTALS: dict[str, str] = {
-    "duration_ms": f"({_DURATION}) / 1e6",
-    "span_count": "count()",
-    "error_count": "countIf(status_code = 2)",
-    "llm_call_count": "countIf(counted AND role = 'LLM')",
-    "unpriced_call_count": "countIf(counted AND cost_usd IS NULL)",
-    "input_tokens": _INPUT,
-    "output_tokens": _OUTPUT,
-    "tokens": f"if({_INPUT} IS NULL AND {_OUTPUT} IS NULL, NULL, ifNull({_INPUT}, 0) + ifNull({_OUTPUT}, 0))",
-    "cost_usd": "sumIf(cost_usd, counted)",
-}
 _RANKS: dict[Sort, tuple[str, str]] = {
-    "duration": (_DURATION, "Int64"),
-    "cost": (_TOTALS["cost_usd"], "Decimal(38, 18)"),
-    "tokens": (_TOTALS["tokens"], "UInt128"),
+    "duration": (DURATION_NS, "Int64"),
+    "cost": (TOTALS["cost_usd"], "Decimal(38, 18)"),
+    "tokens": (TOTALS["tokens"], "UInt128"),
 }
 # PREWHERE sorts out what was received later before FINAL chooses among copies: the list is that of one
 # moment, whatever arrives while it is paged through.
@@ -503,7 +481,7 @@ def _of_totals(totals: Iterable[Whole]) -> tuple[str, dict[str, Any]]:
     parameters = Parameters("t")
     texts = [
         of_number(
-            _TOTALS[total.field],
+            TOTALS[total.field],
             total.op,
             total.value,
             parameters,
@@ -642,8 +620,3 @@ def _trace(row: Mapping[str, Any]) -> Trace:
     }
     extent = Extent(row["id"], row["start_ns"], row["last_ns"])
     return Trace(extent, summary, facts_of(row), row["current_copies"] > 0)
-
-
-def status_name(code: int) -> Status:
-    """OTLP's status codes by name; an unknown one says nothing, like 0."""
-    return "ok" if code == 1 else "error" if code == 2 else "unset"

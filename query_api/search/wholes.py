@@ -8,6 +8,7 @@ from typing import NamedTuple, get_args
 
 from spanledger.query_api.search.conditions import Any, Compare, Condition, Op, Value
 from spanledger.query_api.search.fields import Field
+from spanledger.query_api.values import status_name
 from spanledger.schemas.api import Status
 
 # What the summary of a trace says (traces.py), as fields; `sql` gives it over the spans of a trace.
@@ -172,7 +173,7 @@ def facts_of(row: Mapping[str, Anything]) -> dict[str, Anything]:
         "trace_id": row["id"],
         "name": name,
         "service": service,
-        "status": {1: "ok", 2: "error"}.get(status_code, "unset"),
+        "status": status_name(status_code),
         "user": row["user"],
         "conversation": row["conversation"],
         "experiment": row["experiment"],

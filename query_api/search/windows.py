@@ -30,6 +30,13 @@ ORDER BY first_ns DESC
 """
 
 
+# Spans that start in a time, with the parameters `since` and `until` in nanoseconds.
+STARTS_WITHIN = (
+    "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
+    "AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
+)
+
+
 class Day(NamedTuple):
     """What a day has: its first and last start, and how many rows."""
 

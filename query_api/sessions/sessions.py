@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.fields import FIELDS
-from spanledger.query_api.search.windows import Window, stored_days, windows
+from spanledger.query_api.search.windows import STARTS_WITHIN, Window, stored_days, windows
 from spanledger.query_api.stats.inherited import joined, own_or_of_trace
 from spanledger.query_api.stats.measures import Measure, answer, columns
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
@@ -25,10 +25,6 @@ Kind = Literal["conversation", "user"]
 _MEASURES: tuple[Measure, ...] = ("tokens", "cost")
 _MEASURED = ", ".join(f"{sql} AS m_{name}" for name, sql in columns("spans", _MEASURES))
 _MODEL = FIELDS["model"].sql
-_WITHIN = (
-    "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
-    "AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
-)
 
 # Two that were named last at the same time stand in the order of a hash, which fits into a cursor.
 _CANDIDATES_SQL = f"""
@@ -37,7 +33,7 @@ SELECT
     toUnixTimestamp64Nano(max(start_time)) AS last_ns,
     lower(hex(sipHash128(id))) AS place
 FROM spans FINAL
-WHERE project = {{{{project:String}}}} AND {_WITHIN.replace("{", "{{").replace("}", "}}")}
+WHERE project = {{{{project:String}}}} AND {STARTS_WITHIN.replace("{", "{{").replace("}", "}}")}
     AND {{column}} != ''{{condition}}
 GROUP BY id
 HAVING (last_ns, place) < ({{{{before_ns:Int64}}}}, {{{{before:String}}}})
@@ -46,7 +42,7 @@ LIMIT {{{{most:UInt32}}}}
 """  # noqa: S608 - constants
 _NEWER_SQL = f"""
 SELECT DISTINCT {{column}} FROM spans FINAL
-WHERE project = {{{{project:String}}}} AND {_WITHIN.replace("{", "{{").replace("}", "}}")}
+WHERE project = {{{{project:String}}}} AND {STARTS_WITHIN.replace("{", "{{").replace("}", "}}")}
     AND {{column}} IN {{{{ids:Array(String)}}}}{{condition}}
 """  # noqa: S608 - constants
 _OF_USER = """

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.fields import FIELDS
+from spanledger.query_api.search.totals import MODELS, TOTALS, first_of
 from spanledger.schemas.database import migrations
 
 # The one setting of the engine that is any text, changes nothing, and needs no configuration on a server. A
@@ -304,29 +305,25 @@ _ROOT = """argMin(
         2
     ), start_time, span_id)
 )""".replace("{mine}", _MINE)
-_FIRST = "argMinIf(toString({column}), (start_time, span_id), {column} != '')"
 _TRACE_SUMS = f"""(
     SELECT
         lower(hex(trace_id)) AS id,
         {_ROOT} AS root,
         min(start_time) AS first,
         max(greatest(start_time, end_time)) AS last,
-        count() AS spans_there,
-        countIf(status_code = 2) AS errors,
-        countIf(counted AND role = 'LLM') AS calls,
-        sumIf(toUInt128(input_tokens), counted) AS tokens_in,
-        sumIf(toUInt128(output_tokens), counted) AS tokens_out,
-        sumIf(cost_usd, counted) AS cost,
-        countIf(counted AND cost_usd IS NULL) AS unpriced,
-        arraySort(groupUniqArrayIf(
-            toString(if(response_model = '', request_model, response_model)),
-            response_model != '' OR request_model != ''
-        )) AS models_there,
+        {TOTALS["span_count"]} AS spans_there,
+        {TOTALS["error_count"]} AS errors,
+        {TOTALS["llm_call_count"]} AS calls,
+        {TOTALS["input_tokens"]} AS tokens_in,
+        {TOTALS["output_tokens"]} AS tokens_out,
+        {TOTALS["cost_usd"]} AS cost,
+        {TOTALS["unpriced_call_count"]} AS unpriced,
+        {MODELS} AS models_there,
         arraySort(groupUniqArrayIf(toString(service), service != '')) AS services_there,
         arraySort(groupUniqArrayArray(arrayMap(t -> toString(t), tags))) AS tags_there,
-        {_FIRST.replace("{column}", "conversation_id")} AS first_conversation,
-        {_FIRST.replace("{column}", "user_id")} AS first_user,
-        {_FIRST.replace("{column}", "experiment_id")} AS first_experiment
+        {first_of("conversation_id")} AS first_conversation,
+        {first_of("user_id")} AS first_user,
+        {first_of("experiment_id")} AS first_experiment
     FROM {{database}}.spans FINAL
     WHERE {_MINE}
     GROUP BY trace_id

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.conditions import All, Condition, compiled
 from spanledger.query_api.search.fields import FIELDS
+from spanledger.query_api.search.windows import STARTS_WITHIN
 from spanledger.query_api.stats.buckets import Bucket, cuts, local_text
 from spanledger.query_api.stats.inherited import INHERITED, joined, own_or_of_trace
 from spanledger.query_api.stats.measures import (
@@ -56,10 +57,7 @@ _SECOND = 10**9
 # Where the first step is cheap, or its answer would be that there are many.
 _SHORT_NS = 86_400 * _SECOND
 _MANY = (*INHERITED, "tag", "name")
-_WITHIN = (
-    "project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') "
-    "AND start_time < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
-)
+_WITHIN = f"project = {{project:String}} AND {STARTS_WITHIN}"
 # A copy of a span starts when the span does: no FINAL.
 _EXTENT_SQL = f"""
 SELECT count(), toUnixTimestamp64Nano(min(start_time)), toUnixTimestamp64Nano(max(start_time))

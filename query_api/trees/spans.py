@@ -12,13 +12,12 @@ from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
 from spanledger.query_api.garbage import held_off
 from spanledger.query_api.messages.read import Conversation, Known, read_messages
 from spanledger.query_api.problems import TraceTooLarge
-from spanledger.query_api.search.traces import status_name
 from spanledger.query_api.times import format_time, milliseconds
 from spanledger.query_api.trees.fields import EVERYTHING
 from spanledger.query_api.trees.logs import Record, read_logs
 from spanledger.query_api.trees.summary import summary_of
 from spanledger.query_api.trees.tree import Node, Span, Text, build_tree, encode, tree_text, walk
-from spanledger.query_api.values import merged, money, readable, typed_map
+from spanledger.query_api.values import merged, money, readable, status_name, typed_map
 from spanledger.schemas.errors import NotFound
 
 MOST_SPANS = 50_000

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal, localcontext
 from typing import Any
 
-from spanledger.query_api.search.traces import status_name
 from spanledger.query_api.times import format_time, milliseconds
-from spanledger.query_api.values import money
+from spanledger.query_api.values import money, status_name
 
 _DIGITS = 76  # more than a sum of stored amounts has
 

@@ -8,6 +8,7 @@ import time
 from decimal import Decimal
 
 import pytest
+from listing import SPANS
 from otlp_requests import HOSTILE_KEYS, SECOND, llm_span, request, span
 
 from spanledger.query_api.search import counts as counts_module
@@ -17,33 +18,7 @@ from spanledger.query_api.search.spans import NEWEST_SQL, found_sql
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND
-
-
-def ids(answer):
-    return [each["span_id"] for each in answer["spans"]]
-
-
-def listed(api, **parameters):
-    answer = api.get("/api/v1/spans", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def searched(api, where=None, **more):
-    answer = api.post("/api/v1/spans/search", json={"where": where, **more})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def all_pages(api, **parameters):
-    """The ids on all pages."""
-    found = []
-    while True:
-        page = listed(api, **parameters)
-        found += ids(page)
-        if page["next_cursor"] is None:
-            return found
-        parameters["cursor"] = page["next_cursor"]
+ids, listed, searched, all_pages = SPANS.ids, SPANS.listed, SPANS.searched, SPANS.all_pages
 
 
 def test_an_empty_project_has_an_empty_list(api):

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from listing import TRACES
 from otlp_requests import SECOND, llm_span, request, span
 
 from spanledger.query_api.search import counts as counts_module
@@ -22,33 +23,7 @@ from spanledger.query_api.times import format_time
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND
-
-
-def ids(answer):
-    return [trace["trace_id"] for trace in answer["traces"]]
-
-
-def listed(api, **parameters):
-    answer = api.get("/api/v1/traces", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def searched(api, where=None, **more):
-    answer = api.post("/api/v1/traces/search", json={"where": where, **more})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def all_pages(api, **parameters):
-    """The ids on all pages."""
-    found = []
-    while True:
-        page = listed(api, **parameters)
-        found += ids(page)
-        if page["next_cursor"] is None:
-            return found
-        parameters["cursor"] = page["next_cursor"]
+ids, listed, searched, all_pages = TRACES.ids, TRACES.listed, TRACES.searched, TRACES.all_pages
 
 
 def pages_of(reader, project, search, limit):

@@ -7,6 +7,7 @@ import secrets
 import time
 
 import pytest
+from listing import TRACES
 from otlp_requests import SECOND, llm_span, request, span
 
 from spanledger.query_api.search import windows as windows_module
@@ -16,28 +17,13 @@ from spanledger.query_api.trees.spans import SPANS_SQL
 
 T0 = 1_760_000_000 * SECOND
 DAY = 86_400 * SECOND
-
-
-def ids(answer):
-    return [trace["trace_id"] for trace in answer["traces"]]
-
-
-def listed(api, **parameters):
-    answer = api.get("/api/v1/traces", params=parameters)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+ids, listed = TRACES.ids, TRACES.listed
 
 
 def all_pages(api, **parameters):
     """The ids on all pages, and how many pages there were."""
-    found, pages = [], 0
-    while True:
-        page = listed(api, **parameters)
-        found += ids(page)
-        pages += 1
-        if page["next_cursor"] is None:
-            return found, pages
-        parameters["cursor"] = page["next_cursor"]
+    pages = TRACES.pages(api, **parameters)
+    return [one for page in pages for one in page], len(pages)
 
 
 def trace_of(*starts, trace_id=None, **fields):

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import uvicorn
 from otlp_requests import SECOND, llm_span, request, span
-from prometheus_client import CollectorRegistry
 
-from spanledger.query_api.app import create_app
-from spanledger.schemas.database import Target
-from spanledger.schemas.settings import Settings
 from spanledger.server.cli import main
 
 
 @pytest.fixture
-def run(
-    target: Target, project: str, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., tuple[str, str]]]:
+def run(serving: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
     """Run `spanledger` with these arguments against the API behind a real port; what it prints."""
-    app = create_app(target, Settings(project=project), CollectorRegistry())
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    url = serving()
 
-        def run(*arguments: str, code: int = 0) -> tuple[str, str]:
-            assert main([*arguments, "--api", url]) == code
-            shown = capsys.readouterr()
-            return shown.out, shown.err
+    def run(*arguments: str, code: int = 0) -> tuple[str, str]:
+        assert main([*arguments, "--api", url]) == code
+        shown = capsys.readouterr()
+        return shown.out, shown.err
 
-        yield run
-    finally:
-        server.should_exit = True
-        thread.join()
+    return run
 
 
 def test_flags_choose_traces_and_spans(run, ingest):

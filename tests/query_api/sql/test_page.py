@@ -34,6 +34,7 @@ def test_the_page_tells_the_real_limits():
         f"| rows of a result without `limit` | {clients.MOST_ROWS:,} |",
         f"| size of a result | {clients.MOST_RESULT_BYTES // clients.MIB} MiB",
         f"{clients.MOST_WHOLE_BYTES // clients.MIB} MiB of `json_arrays`, `arrow` and `parquet`",
-        f"| queries that run at once | {runs.AT_ONCE}; the next ones wait for {runs._PATIENCE_S:.0f} s |",
+        f"| queries that run at once | {runs.AT_ONCE}, of one project 1 while others ask; ",
+        f"; the next ones wait for {runs._PATIENCE_S:.0f} s |",
     ):
         assert words in PAGE, words

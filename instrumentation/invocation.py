@@ -91,8 +91,8 @@ class Invocation:
 
     def _response_attributes(self, response: Response) -> dict[str, AttributeValue | None]:
         found: dict[str, AttributeValue | None] = {
-            names.RESPONSE_ID: response.id,
-            names.RESPONSE_MODEL: response.model,
+            names.RESPONSE_ID: _text(response.id),
+            names.RESPONSE_MODEL: _text(response.model),
             names.RESPONSE_FINISH_REASONS: list(response.finish_reasons) or None,
             names.RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self.request.stream else None,
             **response.attributes,
@@ -102,7 +102,7 @@ class Invocation:
         return found
 
     def _cost(self, response: Response) -> dict[str, AttributeValue]:
-        models = (response.model, self.request.model)
+        models = (_text(response.model), self.request.model)
         return cost_attributes(
             self.request.provider, models, response.usage, self._started_at, response.service_tier
         )
@@ -159,6 +159,11 @@ def current(context: Context) -> Iterator[None]:
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """None means "not known" and sets nothing."""
     return {key: attribute_value(value) for key, value in attributes.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    """Readers pass on what the provider sent, which may be anything."""
+    return value if isinstance(value, str) else None
 
 
 def record_error(span: Span, error: BaseException | str) -> None:

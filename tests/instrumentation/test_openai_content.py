@@ -7,6 +7,8 @@ import pytest
 
 from spanledger.instrumentation import content
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 HELLO: list[Any] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "hello there Lisbon"},

@@ -47,9 +47,13 @@ class Usage:
     image_output: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    # Counted here by the application's own function, because the provider told nothing.
+    estimated: bool = False
 
     def attributes(self) -> dict[str, int]:
         counts = {key: getattr(self, part) for part, key in _USAGE_ATTRIBUTES.items()}
+        if self.estimated:
+            counts[names.USAGE_ESTIMATED] = True
         return {key: count for key, count in counts.items() if count is not None}
 
 

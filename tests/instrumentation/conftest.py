@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from spanledger.instrumentation import content, instrument, quiet, uninstrument
+from spanledger.instrumentation import content, instrument, options, quiet, uninstrument
 from spanledger.schemas import attributes as names
 from spanledger.server import stub_provider
 from tests.instrumentation.conventions import check_all
@@ -48,7 +48,8 @@ def stub() -> Iterator[stub_provider.StubProvider]:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (content.OWN_SWITCH, content.OTEL_SWITCH, "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+    ours = (content.OWN_SWITCH, content.OTEL_SWITCH, content.LIMIT, options.INCLUDE_USAGE, options.PROPAGATE)
+    for name in (*ours, "OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -85,6 +86,7 @@ def make_recorded(all_recorded: list[Recorded]) -> Iterator[Callable[..., Record
     yield make
     uninstrument()
     content.decide(capture=False)
+    options.decide()
 
 
 @pytest.fixture

@@ -262,7 +262,9 @@ def _start_span(tracer: Tracer, request: Request) -> Span:
 
 
 def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> None:
-    from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+    from opentelemetry._logs import LogRecord, SeverityNumber
+
+    from spanledger.instrumentation import loggers
 
     record = LogRecord(
         timestamp=time.time_ns(),
@@ -271,4 +273,4 @@ def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> No
         event_name=names.EVENT_INFERENCE_DETAILS,
         attributes=dict(attributes),
     )
-    get_logger("spanledger.instrumentation").emit(record)
+    loggers.logger().emit(record)

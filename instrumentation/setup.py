@@ -16,7 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, meters, options, tracers
+from spanledger.instrumentation import content, loggers, meters, options, tracers
 from spanledger.instrumentation.export import LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
@@ -69,7 +69,8 @@ def instrument(
     and returns it changed, or None to leave it out; if it fails, that call's content is left out.
     `content_limit`: characters of text kept of a part. `count_tokens(text, model)` counts where a provider
     tells no usage; such usage is marked as estimated. `include_usage` asks for the usage of streams where the
-    application does not. `propagate` sends `traceparent` and `baggage` to the provider.
+    application does not. `propagate` sends `traceparent` to the provider and puts session and user into
+    baggage.
 
     A second call changes nothing but these six. Raises ValueError for a value that none of them takes.
     """
@@ -104,6 +105,7 @@ def uninstrument() -> None:
         _state.adoption = None
     tracers.choose(None)
     meters.choose(None)
+    loggers.stop()
 
 
 def instrument_from_environment() -> None:
@@ -150,6 +152,8 @@ def _attach(provider: Any, endpoint: str | None, headers: Mapping[str, str] | No
     exporter = exporter_for(endpoint, headers) if export and not processor.exports else None
     if exporter is not None:
         processor.start_exporting(exporter)
+    if processor.exports:
+        loggers.export_to(endpoint, headers, getattr(provider, "resource", None))
 
 
 def _adopt_later_provider() -> None:
@@ -174,6 +178,8 @@ def _hand_over(provider: Any) -> bool:
         return False
     if not hasattr(provider, "add_span_processor") or not hasattr(trace, "_TRACER_PROVIDER"):
         return False
+    if not _state.endpoint_given:
+        loggers.stop()
     processor = _state.processors[made] if _state.endpoint_given else LedgerProcessor()
     provider.add_span_processor(processor)
     _state.processors[provider] = processor

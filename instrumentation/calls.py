@@ -74,7 +74,7 @@ _USAGE_ATTRIBUTES = {
 
 def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
     """The counts that a span carries, or None if it carries neither of the totals."""
-    counts = {
+    counts: dict[str, Any] = {
         part: value
         for part, key in _USAGE_ATTRIBUTES.items()
         if isinstance(value := attributes.get(key), int) and not isinstance(value, bool) and value >= 0

@@ -389,12 +389,12 @@ def test_when_no_span_can_be_started_the_call_is_made_all_the_same(
 def test_a_stream_of_an_sdk_with_other_insides_is_handed_on_and_leaves_a_span(
     spans, client, monkeypatch, warnings_logged
 ):
-    from spanledger.instrumentation.providers import openai as instrumentor
+    from spanledger.instrumentation.providers import stainless
 
     def broken(*_args: Any) -> None:
         raise AttributeError("_iterator")
 
-    monkeypatch.setattr(instrumentor, "watch_stream", broken)
+    monkeypatch.setattr(stainless, "watch_stream", broken)
     stream = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True)
     assert len(list(stream)) > 1
     assert spans.one().attributes["spanledger.cost.reason"] == "no_usage"

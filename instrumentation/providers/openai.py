@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import options as settings
 from spanledger.instrumentation.calls import Accumulator, Message, Request
 from spanledger.instrumentation.invocation import Invocation
 from spanledger.instrumentation.providers import (
@@ -194,7 +195,8 @@ class OpenAIInstrumentor(StainlessInstrumentor):
         streaming = streaming or body.get("stream_format") == "sse"
         invocation = self.invocation(_read_request(endpoint, client, body, streaming=streaming))
         accumulator = endpoint.accumulator(invocation.policy.any, body)
-        asked = openai_usage.asking(body) if endpoint.asks_usage and openai_usage.wanted() else None
+        wanted = endpoint.asks_usage and settings.options().include_usage
+        asked = openai_usage.asking(body) if wanted else None
         if asked is not None:
             options.json_data = asked
         recording = _recording(invocation, accumulator, body)

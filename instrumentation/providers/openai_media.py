@@ -1,7 +1,6 @@
-"""Images and audio of OpenAI's API: what was asked, what was used, and files as size, type and hash only."""
+"""Images and audio of OpenAI's API: what was asked, what was used, and what came back."""
 
 import base64
-import binascii
 import hashlib
 import mimetypes
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 from opentelemetry.util.types import AttributeValue
 
 from spanledger.instrumentation.calls import Message, Response, Usage
-from spanledger.instrumentation.content import media_part, text_part
+from spanledger.instrumentation.content import blob_part, media_part, text_part
 from spanledger.instrumentation.providers.openai_chat import parameter, token_count
 from spanledger.instrumentation.reading import field, items
 from spanledger.instrumentation.streams import BodyTap
@@ -54,11 +53,9 @@ def _file_parts(files: Any) -> Iterable[Message]:
         name, content, kind = _file(file)
         kind = kind or mimetypes.guess_type(name or "")[0]
         modality = "audio" if (kind or "audio").startswith(("audio", "video")) else "image"
-        if isinstance(content, bytes):
-            yield digest_part(modality, kind, content)
-        else:
-            # A file that is open belongs to the request: reading it here would send nothing.
-            yield {"type": "blob", "modality": modality, "mime_type": kind, "content": ""}
+        # A file that is open belongs to the request: reading it here would send nothing.
+        held = content if isinstance(content, bytes) else b""
+        yield {"type": "blob", "modality": modality, "mime_type": kind, "content": held}
 
 
 def _file(file: Any) -> tuple[str | None, Any, str | None]:
@@ -66,15 +63,6 @@ def _file(file: Any) -> tuple[str | None, Any, str | None]:
         return getattr(file, "name", None), file, None
     name, content = file[0], file[1]
     return name, content, file[2] if len(file) > 2 else None
-
-
-def digest_part(modality: str, mime_type: str | None, data: bytes) -> Message:
-    return _blob(modality, mime_type, len(data), hashlib.sha256(data).hexdigest())
-
-
-def _blob(modality: str, mime_type: str | None, size: int, digest: str) -> Message:
-    part: Message = {"type": "blob", "modality": modality, "mime_type": mime_type, "content": ""}
-    return {**part, "omitted_bytes": size, "sha256": digest}
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -133,18 +121,11 @@ class ImageAccumulator:
 def _image_parts(image: Any, mime_type: str) -> Iterable[Message]:
     data, url, prompt = field(image, "b64_json"), field(image, "url"), field(image, "revised_prompt")
     if data:
-        yield _base64_part("image", mime_type, data)
+        yield blob_part("image", mime_type, data)
     if url:
         yield media_part("image", str(url), mime_type)
     if prompt:
         yield text_part(prompt)
-
-
-def _base64_part(modality: str, mime_type: str, data: str) -> Message:
-    try:
-        return digest_part(modality, mime_type, base64.b64decode(data))
-    except (binascii.Error, TypeError, ValueError):
-        return {"type": "blob", "modality": modality, "mime_type": mime_type, "content": ""}
 
 
 class SpeechAccumulator:
@@ -184,7 +165,7 @@ class SpeechAccumulator:
     def _messages(self) -> list[Message]:
         if not self._size or not self._content:
             return []
-        part = _blob("audio", self._type, self._size, self._hash.hexdigest())
+        part = {**blob_part("audio", self._type, ""), "size": self._size, "sha256": self._hash.hexdigest()}
         return [{"role": "assistant", "parts": [part]}]
 
 

@@ -4,19 +4,12 @@ Where it is switched on, we ask in the user's place and take that chunk out agai
 """
 
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from spanledger.instrumentation.reading import field, items
 
-SWITCH = "SPANLEDGER_INCLUDE_USAGE"
-_YES = {"1", "true", "yes", "on"}
 _END = b"\n\n"
-
-
-def wanted() -> bool:
-    return os.environ.get(SWITCH, "").strip().lower() in _YES
 
 
 def asking(body: Any) -> dict[str, Any] | None:

@@ -25,6 +25,16 @@ from spanledger.schemas import attributes as names
 # Providers echo a rejected key in their message; it must not reach an attribute.
 _SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
 _MESSAGE_LIMIT = 1000
+# The call that made the answer was billed; a moderation is billed to nobody.
+_NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
+_BILLED_BY_TEXT = frozenset(
+    {
+        names.OPERATION_CHAT,
+        names.OPERATION_TEXT_COMPLETION,
+        names.OPERATION_GENERATE_CONTENT,
+        names.OPERATION_EMBEDDINGS,
+    }
+)
 
 
 class Invocation:
@@ -84,7 +94,8 @@ class Invocation:
                 self.span.end(end_time)
 
     def _record(self, response: Response, error: BaseException | str | None) -> None:
-        if response.usage is None and self.policy.count_tokens is not None:
+        counts = self.policy.count_tokens is not None and self.request.operation in _BILLED_BY_TEXT
+        if response.usage is None and counts:
             with quietly("counting tokens"):
                 response.usage = self._estimated(response, error)
         with quietly("recording a response"):
@@ -127,6 +138,8 @@ class Invocation:
 
     def _cost(self, response: Response) -> dict[str, AttributeValue]:
         models = (_text(response.model), self.request.model)
+        if self.request.operation in _NEVER_BILLED:
+            return {}
         return cost_attributes(
             self.request.provider, models, response.usage, self._started_at, response.service_tier
         )

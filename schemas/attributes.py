@@ -108,6 +108,9 @@ OPENAI_API_TYPE: Final = "openai.api.type"
 OPENAI_REQUEST_SERVICE_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+ANTHROPIC_RESPONSE_SERVICE_TIER: Final = "anthropic.response.service_tier"
+ANTHROPIC_BATCH_ID: Final = "anthropic.message_batch.id"
+ANTHROPIC_BATCH_CUSTOM_ID: Final = "anthropic.message_batch.custom_id"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
@@ -127,6 +130,8 @@ COST_INPUT: Final = "spanledger.cost.input"
 COST_OUTPUT: Final = "spanledger.cost.output"
 COST_PRICE_VERSION: Final = "spanledger.cost.price_version"
 COST_REASON: Final = "spanledger.cost.reason"
+# What a provider bills beside tokens in and out, by the names of the price list (schemas/prices/units.py).
+USAGE_UNIT_PREFIX: Final = "spanledger.usage."
 # True: counted here, because the provider did not say what it counted.
 USAGE_ESTIMATED: Final = "spanledger.usage.estimated"
 # What else is billed, by the names of the price list.

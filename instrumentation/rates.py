@@ -92,7 +92,7 @@ def keep(
     # Searches and media cost nothing where none are counted. Any other price of tokens could.
     if any(name.endswith("_mtok") and not _MEDIA.search(name) for name in found):
         return
-    rates = Rates(*of_tokens.values())  # type: ignore[arg-type]
+    rates = Rates(*of_tokens.values())
     if set(counts) <= set(_TOKENS) and rates.price(counts).total_price == calculation.total_price:
         if len(_Kept.rates) >= _KEPT:
             _Kept.rates = {}

@@ -1,5 +1,6 @@
 """What a call cost, by the prices of genai-prices, or the reason why that is not known."""
 
+import os
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,10 +31,33 @@ _PRICE_PROVIDERS = {
 _STANDARD_TIERS = {"auto", "default", "standard"}
 
 
+# Several times what it takes to load the prices.
+_LOADING_S = 10
+_before_forks: list[threading.Thread] = []
+
+
 def preload() -> None:
     """Load the price table in the background: its import takes longer than a call should wait."""
     with quietly("loading prices"):
-        threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True).start()
+        thread = threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True)
+        thread.start()
+        _wait_before_forks(thread)
+
+
+def _wait_before_forks(thread: threading.Thread) -> None:
+    """A child must not begin in the middle of an import: the locks of its modules would stay taken for good.
+
+    That is what an application meets that is loaded before its server forks.
+    """
+    if hasattr(os, "register_at_fork") and not _before_forks:
+        os.register_at_fork(before=_wait)
+    _before_forks[:] = [thread]
+
+
+def _wait() -> None:
+    for loading in _before_forks:
+        if loading is not threading.current_thread():
+            loading.join(_LOADING_S)
 
 
 def _warm_up() -> None:

@@ -11,6 +11,8 @@ from opentelemetry.trace import StatusCode
 from tests.instrumentation.anthropic.asking import ASK, STREAM
 from tests.instrumentation.anthropic.prices import price_of
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 REQUESTS: list[Any] = [
     {"custom_id": name, "params": ASK} for name in ("first", "errored-1", "canceled-1", "second", "expired-1")
 ]

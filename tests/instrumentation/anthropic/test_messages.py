@@ -14,6 +14,8 @@ from spanledger.instrumentation import session, user
 from tests.instrumentation.anthropic.asking import ASK, HELLO, MODEL, TOOLS, plan
 from tests.instrumentation.anthropic.prices import price_of
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 
 def test_a_message_is_one_client_span_by_the_conventions(spans, client, stub):
     client.messages.create(

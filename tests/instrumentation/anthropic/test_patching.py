@@ -13,6 +13,8 @@ from spanledger.instrumentation import instrument, uninstrument
 from spanledger.instrumentation.providers.anthropic import AnthropicInstrumentor
 from tests.instrumentation.anthropic.asking import ASK, STREAM
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 
 def test_off_and_on_again_leaves_one_span_and_then_none_case_30(spans, client):
     """Case 30: three rounds, with a client and bound methods made before and kept."""

@@ -13,6 +13,8 @@ from spanledger.instrumentation.providers.bedrock_models import model_of
 from tests.instrumentation.anthropic.asking import ASK, plan
 from tests.instrumentation.anthropic.prices import price_of
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 AWS: dict[str, Any] = {"aws_access_key": "a", "aws_secret_key": "b", "aws_region": "us-east-1"}
 GOOGLE: dict[str, Any] = {"region": "us-east5", "project_id": "p", "access_token": "t"}
 GLOBAL = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"

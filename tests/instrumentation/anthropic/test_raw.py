@@ -9,6 +9,8 @@ import pytest
 
 from tests.instrumentation.anthropic.asking import ASK, STREAM, plan
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 
 def assert_one_span_with_usage(spans: Any, stub: Any) -> None:
     attributes, usage = spans.one().attributes, stub.bills[-1]["usage"]

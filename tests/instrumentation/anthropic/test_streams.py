@@ -3,16 +3,20 @@
 import asyncio
 import gc
 import tracemalloc
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any
 
 import anthropic
 import pytest
 from opentelemetry import context as otel_context
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import StatusCode
 
 from tests.instrumentation.anthropic.asking import ASK, MODEL, STREAM, plan
 from tests.instrumentation.anthropic.prices import price_of
+
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
 
 START = {
     "id": "m",
@@ -283,3 +287,22 @@ def test_many_streams_leave_no_open_span_and_no_recording_behind_case_4(spans, c
     assert not [thing for thing in gc.get_objects() if isinstance(thing, Recording)]
     # A span that stays costs several kilobytes.
     assert grown < 900 * 100
+
+
+def test_a_stream_that_the_collector_finds_ends_in_a_context_of_its_own(spans, client):
+    """Up to Python 3.11 a collection may begin inside of `ContextVar.set`: to set one then crashes Python."""
+    variable = ContextVar("variable", default="as it was")
+
+    class Setting(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            variable.set(span.name)
+
+    spans.provider.add_span_processor(Setting())
+    for raw in (False, True):
+        messages = client.messages.with_raw_response if raw else client.messages
+        stream = messages.create(**STREAM)
+        stream.itself = stream
+        del stream
+        gc.collect()
+    assert len(spans.all()) == 2
+    assert variable.get() == "as it was"

@@ -6,9 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import anthropic
+import pytest
 
 from tests.instrumentation.anthropic.asking import HELLO, TOOLS, plan
 from tests.instrumentation.anthropic.prices import price_of
+
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
 
 MODELS = ("claude-sonnet-5", "claude-opus-4-8", "claude-haiku-4-5", "claude-sonnet-4-6")
 CALLS = 500

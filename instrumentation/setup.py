@@ -26,7 +26,10 @@ ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
-PROVIDERS = {"openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor")}
+PROVIDERS = {
+    "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor"),
+}
 
 
 @dataclass

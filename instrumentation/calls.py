@@ -47,9 +47,12 @@ class Usage:
     image_output: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    # What else the provider bills, by the names of the price list, such as web_searches.
+    units: Mapping[str, int] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, int]:
         counts = {key: getattr(self, part) for part, key in _USAGE_ATTRIBUTES.items()}
+        counts.update({names.USAGE_UNIT_PREFIX + unit: count for unit, count in self.units.items()})
         return {key: count for key, count in counts.items() if count is not None}
 
 

@@ -94,7 +94,7 @@ def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier:
     import genai_prices
 
     known_provider = False
-    context = {"service_tier": tier} if tier and tier not in _STANDARD_TIERS else None
+    context = _price_context(tier)
     counts = genai_prices.Usage(**_counts(usage))
     for price_provider in _PRICE_PROVIDERS.get(provider, (provider,)):
         for model in models:
@@ -112,6 +112,15 @@ def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier:
     return names.REASON_UNKNOWN_MODEL if known_provider else names.REASON_UNKNOWN_PROVIDER
 
 
+def _price_context(tier: str | None) -> dict[str, str] | None:
+    """A tier as genai-prices names it; the ledger reads the same words (schemas/prices/book.py)."""
+    if not tier or tier in _STANDARD_TIERS:
+        return None
+    if tier == "batch":
+        return {"processing": tier}
+    return {"service_tier": tier, "speed": tier} if tier == "fast" else {"service_tier": tier}
+
+
 def _counts(usage: Usage) -> dict[str, int]:
     """Counts that genai-prices accepts: no part is larger than its whole."""
     whole_input, whole_output = usage.input or 0, usage.output or 0
@@ -123,5 +132,9 @@ def _counts(usage: Usage) -> dict[str, int]:
         "cache_write_tokens": min(usage.cache_write or 0, whole_input - cached),
         "input_audio_tokens": min(usage.audio_input or 0, whole_input),
         "output_audio_tokens": min(usage.audio_output or 0, whole_output),
+        "input_image_tokens": min(usage.image_input or 0, whole_input),
+        "output_image_tokens": min(usage.image_output or 0, whole_output),
+        **usage.units,
     }
-    return {key: count for key, count in counts.items() if count or key in {"input_tokens", "output_tokens"}}
+    kept = {"input_tokens", "output_tokens", *usage.units}
+    return {key: count for key, count in counts.items() if count or key in kept}

@@ -24,7 +24,10 @@ ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
-PROVIDERS = {"openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor")}
+PROVIDERS = {
+    "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor"),
+}
 
 
 @dataclass

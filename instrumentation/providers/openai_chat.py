@@ -1,6 +1,6 @@
 """Chat completions of OpenAI's protocol: request parameters, messages, and answers whole or in chunks."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
@@ -13,6 +13,7 @@ from spanledger.instrumentation.content import (
     tool_call_part,
     tool_response_part,
 )
+from spanledger.instrumentation.reading import field, items
 from spanledger.schemas import attributes as names
 
 # Attribute, then the request parameters that fill it, the newer name first.
@@ -34,15 +35,6 @@ _DOUBLES = {
     names.REQUEST_PRESENCE_PENALTY,
 }
 _FINISH_REASONS = {"tool_calls": "tool_call", "function_call": "tool_call"}
-
-
-def field(value: Any, name: str) -> Any:
-    """A field of a model or of plain JSON; raw responses are read as the latter."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-
-
-def items(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()
 
 
 def request_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue | None]:

@@ -49,10 +49,14 @@ class Usage:
     audio_output: int | None = None
     # What else the provider bills, by the names of the price list, such as web_searches.
     units: Mapping[str, int] = field(default_factory=dict)
+    # Counted here by the application's own function, because the provider told nothing.
+    estimated: bool = False
 
     def attributes(self) -> dict[str, int]:
         counts = {key: getattr(self, part) for part, key in _USAGE_ATTRIBUTES.items()}
         counts.update({names.USAGE_UNIT_PREFIX + unit: count for unit, count in self.units.items()})
+        if self.estimated:
+            counts[names.USAGE_ESTIMATED] = True
         return {key: count for key, count in counts.items() if count is not None}
 
 

@@ -53,7 +53,7 @@ def cost_attributes(
     The models are tried in order: what answered first, then what was asked for.
     """
     wanted = [model for model in models if model]
-    if usage is None or (usage.input is None and usage.output is None):
+    if usage is None or (usage.input is None and usage.output is None and not usage.units):
         return {names.COST_REASON: names.REASON_NO_USAGE}
     if not wanted:
         return {names.COST_REASON: names.REASON_NO_MODEL}
@@ -66,6 +66,21 @@ def cost_attributes(
         warn_once("loading prices", error)
         return {names.COST_REASON: names.REASON_NO_PRICES}
     return {names.COST_REASON: price} if isinstance(price, str) else _attributes(price)
+
+
+def _is_billed_by(price: Any, usage: Usage) -> bool:
+    """Whether something that was used has a price; characters say nothing about a model billed by tokens.
+
+    A model that the list knows without any price is free, and so is nothing at all.
+    """
+    if price.total_price:
+        return True
+    from genai_prices.data_units import unit_data
+
+    keys = {str(unit["price_key"]) for unit in unit_data.values()}
+    priced = {key for key in keys if getattr(price.model_price, key, None) is not None}
+    used = {str(unit_data[unit]["price_key"]) for unit, count in _counts(usage).items() if count}
+    return not priced or not used or not priced.isdisjoint(used)
 
 
 def plain(amount: Decimal) -> str:
@@ -99,13 +114,14 @@ def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier:
     for price_provider in _PRICE_PROVIDERS.get(provider, (provider,)):
         for model in models:
             try:
-                return genai_prices.calc_price(
+                price = genai_prices.calc_price(
                     counts,
                     model,
                     provider_id=price_provider,
                     genai_request_timestamp=when,
                     price_context=context,
                 )
+                return price if _is_billed_by(price, usage) else names.REASON_NO_USAGE
             except LookupError as error:
                 # The library has one exception for both; only its text tells them apart.
                 known_provider = known_provider or "find model" in str(error)

@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, tracers
+from spanledger.instrumentation import content, options, tracers
 from spanledger.instrumentation.export import LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
@@ -52,17 +52,31 @@ def instrument(
     headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     tracer_provider: trace.TracerProvider | None = None,
-    capture_content: bool | None = None,
+    capture_content: bool | str | None = None,
+    redact: content.Redact | None = None,
+    content_limit: int | None = None,
+    count_tokens: content.CountTokens | None = None,
+    include_usage: bool | None = None,
+    propagate: bool | None = None,
 ) -> trace.TracerProvider:
     """Record the calls of every supported provider SDK, those imported later included.
 
     Spans go to `tracer_provider`, or to the application's own provider if it has one; either gets our
     exporter besides its own only when `endpoint` is given. Without a provider one is set up, with an OTLP
-    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317. A second call
-    changes nothing but `capture_content`.
+    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317.
+
+    `capture_content`: True or "span", "event", "span_and_event", False. `redact` gets every part of a message
+    and returns it changed, or None to leave it out; if it fails, that call's content is left out.
+    `content_limit`: characters of text kept of a part. `count_tokens(text, model)` counts where a provider
+    tells no usage; such usage is marked as estimated. `include_usage` asks for the usage of streams where the
+    application does not. `propagate` sends `traceparent` and `baggage` to the provider.
+
+    A second call changes nothing but these six. Raises ValueError for a value that none of them takes.
     """
-    if not _state.on or capture_content is not None:
-        content.decide(capture=capture_content)
+    decide_content = content.change if _state.on else content.decide
+    decide_options = options.change if _state.on else options.decide
+    decide_content(capture=capture_content, redact=redact, limit=content_limit, count_tokens=count_tokens)
+    decide_options(include_usage=include_usage, propagate=propagate)
     if not _state.on:
         _state.on = True
         _state.endpoint_given = endpoint is not None

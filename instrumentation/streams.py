@@ -222,9 +222,12 @@ def _error_name(error: Any) -> str:
     return str(found or "_OTHER")
 
 
-def watch_body(response: Any, recording: Recording, *, events: bool) -> None:
-    """Record a raw response from its bytes: parse(), read(), json() and iter_lines() all draw on them."""
-    tap = BodyTap(recording, events=events)
+def watch_body(response: Any, recording: Recording, *, events: bool, reader: type[BodyTap] = BodyTap) -> None:
+    """Record a raw response from its bytes: parse(), read(), json() and iter_lines() all draw on them.
+
+    `reader` knows the form of the events, if it is another than server-sent events.
+    """
+    tap = reader(recording, events=events)
     if response.is_closed:
         tap.chunk(response.content)
         tap.finish()

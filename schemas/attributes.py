@@ -23,7 +23,12 @@ REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
 REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
 REQUEST_STREAM: Final = "gen_ai.request.stream"
 REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE_ID: Final = "gen_ai.request.previous_response.id"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
 EMBEDDINGS_DIMENSION_COUNT: Final = "gen_ai.embeddings.dimension.count"
+PROMPT_NAME: Final = "gen_ai.prompt.name"
+PROMPT_VERSION: Final = "gen_ai.prompt.version"
+PROMPT_VARIABLE_PREFIX: Final = "gen_ai.prompt.variable."
 
 # --- GenAI conventions: response and usage ----------------------------------------------------
 RESPONSE_ID: Final = "gen_ai.response.id"
@@ -43,6 +48,11 @@ USAGE_IMAGE_INPUT_TOKENS: Final = "gen_ai.usage.image.input_tokens"
 USAGE_IMAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.image.output_tokens"
 USAGE_AUDIO_INPUT_TOKENS: Final = "gen_ai.usage.audio.input_tokens"
 USAGE_AUDIO_OUTPUT_TOKENS: Final = "gen_ai.usage.audio.output_tokens"
+USAGE_VIDEO_INPUT_TOKENS: Final = "gen_ai.usage.video.input_tokens"
+USAGE_VIDEO_OUTPUT_TOKENS: Final = "gen_ai.usage.video.output_tokens"
+USAGE_TEXT_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.text.cache_read.input_tokens"
+USAGE_IMAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.image.cache_read.input_tokens"
+USAGE_AUDIO_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.audio.cache_read.input_tokens"
 
 # --- GenAI conventions: content, only when it is switched on ----------------------------------
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
@@ -63,11 +73,23 @@ TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 
 OPERATION_CHAT: Final = "chat"
+OPERATION_TEXT_COMPLETION: Final = "text_completion"
 OPERATION_GENERATE_CONTENT: Final = "generate_content"
 OPERATION_EMBEDDINGS: Final = "embeddings"
+# Looks up an answer that an earlier call paid for: it never carries tokens or a cost.
+OPERATION_FETCH_RESPONSE: Final = "fetch_response"
 OPERATION_INVOKE_WORKFLOW: Final = "invoke_workflow"
 OPERATION_INVOKE_AGENT: Final = "invoke_agent"
 OPERATION_EXECUTE_TOOL: Final = "execute_tool"
+# Names of our own where the conventions have none.
+OPERATION_RERANK: Final = "rerank"
+OPERATION_IMAGE_GENERATION: Final = "image_generation"
+OPERATION_SPEECH: Final = "speech"
+OPERATION_TRANSCRIPTION: Final = "transcription"
+OPERATION_TRANSLATION: Final = "translation"
+OPERATION_MODERATION: Final = "moderation"
+# What one model used in one batch that has ended, as one call.
+OPERATION_BATCH: Final = "batch"
 
 EVENT_INFERENCE_DETAILS: Final = "gen_ai.client.inference.operation.details"
 
@@ -100,6 +122,17 @@ COST_PRICE_VERSION: Final = "spanledger.cost.price_version"
 COST_REASON: Final = "spanledger.cost.reason"
 # What a provider bills beside tokens in and out, by the names of the price list (schemas/prices/units.py).
 USAGE_UNIT_PREFIX: Final = "spanledger.usage."
+# True: counted here, because the provider did not say what it counted.
+USAGE_ESTIMATED: Final = "spanledger.usage.estimated"
+# What else is billed, by the names of the price list.
+USAGE_CACHE_WRITE_5M_TOKENS: Final = "spanledger.usage.cache_write_5m_tokens"
+USAGE_CACHE_WRITE_1H_TOKENS: Final = "spanledger.usage.cache_write_1h_tokens"
+USAGE_WEB_SEARCHES: Final = "spanledger.usage.web_searches"
+USAGE_STORAGE_SEARCHES: Final = "spanledger.usage.storage_searches"
+USAGE_AUDIO_SECONDS: Final = "spanledger.usage.audio_seconds"
+USAGE_INPUT_AUDIO_SECONDS: Final = "spanledger.usage.input_audio_seconds"
+USAGE_INPUT_CHARACTERS: Final = "spanledger.usage.input_characters"
+USAGE_OUTPUT_CITATION_TOKENS: Final = "spanledger.usage.output_citation_tokens"
 TAGS: Final = "spanledger.tags"
 METADATA_PREFIX: Final = "spanledger.metadata."
 EXPERIMENT_ID: Final = "spanledger.experiment.id"

@@ -9,15 +9,21 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import propagation
 from spanledger.schemas import attributes as names
 
 _KEY = "spanledger-ambient-attributes"
 
 
 def ambient(context: Context | None = None) -> Mapping[str, AttributeValue]:
-    """The attributes that every span started in this context carries."""
+    """The attributes that every span started in this context carries.
+
+    Session and user may also come from the baggage of who called this process; what is set here wins.
+    """
     found = otel_context.get_value(_KEY, context)
-    return found if isinstance(found, dict) else {}
+    held = found if isinstance(found, dict) else {}
+    received = propagation.read(context)
+    return {**{key: clean(value) for key, value in received.items()}, **held} if received else held
 
 
 def enter(context: Context) -> Token[Context]:
@@ -68,7 +74,8 @@ def attributes_for(
     if tags:
         before = cast("Sequence[str]", merged.get(names.TAGS, ()))
         merged[names.TAGS] = tuple(dict.fromkeys([*before, *(clean(str(tag)) for tag in tags)]))
-    token = enter(otel_context.set_value(_KEY, merged))
+    here = otel_context.set_value(_KEY, merged)
+    token = enter(propagation.written(here, _given(session, user, None, None).items()))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from spanledger.instrumentation import suppression
+from spanledger.instrumentation import meters, suppression
 from spanledger.instrumentation.calls import Message, Request, Response, Usage
 from spanledger.instrumentation.content import ContentPolicy, policy, text_of, to_json
 from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
@@ -51,6 +51,7 @@ class Invocation:
         self.request = request
         self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
         self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
+        self._inside_another = outer is not None
         # Taken now: the end may run in another task or in the garbage collector.
         self._around = get_current() if outer is not None else trace.set_span_in_context(self.span)
         self._silence_all = silence_all
@@ -81,9 +82,13 @@ class Invocation:
         # The lock is never released: whoever takes it ends the span, from whichever thread.
         if not self._ended.acquire(blocking=False):
             return
+        found = response or Response()
         try:
             if self.span.is_recording():
-                self._record(response or Response(), error)
+                self._record(found, error)
+            if not self._inside_another:
+                with quietly("recording metrics"):
+                    self._measure(found, error, end_time)
         finally:
             with quietly("ending a span"):
                 self.span.end(end_time)
@@ -102,6 +107,22 @@ class Invocation:
         if error is not None:
             with quietly("recording an error"):
                 record_error(self.span, error)
+
+    def _measure(self, response: Response, error: BaseException | str | None, end_time: int | None) -> None:
+        held = meters.instruments()
+        if held is None:
+            return
+        ended_at = time.time() if end_time is None else end_time / 1e9
+        meters.record(
+            held,
+            self.request,
+            response_model=_text(response.model),
+            usage=response.usage,
+            seconds=max(0.0, ended_at - self._started_at.timestamp()),
+            first_chunk=self._first_chunk if self.request.stream else None,
+            error=error_type(error) if isinstance(error, BaseException) else error,
+            context=self._around,
+        )
 
     def _response_attributes(self, response: Response) -> dict[str, AttributeValue | None]:
         found: dict[str, AttributeValue | None] = {
@@ -254,7 +275,9 @@ def _start_span(tracer: Tracer, request: Request) -> Span:
 
 
 def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> None:
-    from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+    from opentelemetry._logs import LogRecord, SeverityNumber
+
+    from spanledger.instrumentation import loggers
 
     record = LogRecord(
         timestamp=time.time_ns(),
@@ -263,4 +286,4 @@ def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> No
         event_name=names.EVENT_INFERENCE_DETAILS,
         attributes=dict(attributes),
     )
-    get_logger("spanledger.instrumentation").emit(record)
+    loggers.logger().emit(record)

@@ -1,7 +1,7 @@
 """What the application may ask of every provider besides content; decided once, read by the providers.
 
-What was passed to `instrument` wins over the environment. All of it is off by default: each of them changes
-what is sent to the provider.
+What was passed to `instrument` wins over the environment. All of it is off by default, because it changes
+what leaves the process.
 """
 
 import os
@@ -20,7 +20,7 @@ _NO = {"", "0", "false", "no", "off"}
 class Options:
     """`include_usage`: ask for the usage of streams where the application does not, and hide that chunk.
 
-    `propagate`: send `traceparent`, `tracestate` and `baggage` with every call.
+    `propagate`: send `traceparent` with every call, and name session and user in the context's baggage.
     """
 
     include_usage: bool = False

@@ -12,10 +12,11 @@ from weakref import WeakKeyDictionary
 
 import wrapt
 from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, options, tracers
+from spanledger.instrumentation import content, loggers, meters, options, tracers
 from spanledger.instrumentation.export import LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
@@ -52,6 +53,7 @@ def instrument(
     headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
     capture_content: bool | str | None = None,
     redact: content.Redact | None = None,
     content_limit: int | None = None,
@@ -63,13 +65,15 @@ def instrument(
 
     Spans go to `tracer_provider`, or to the application's own provider if it has one; either gets our
     exporter besides its own only when `endpoint` is given. Without a provider one is set up, with an OTLP
-    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317.
+    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317. Metrics go to
+    `meter_provider`, or to the application's own if it has one.
 
     `capture_content`: True or "span", "event", "span_and_event", False. `redact` gets every part of a message
     and returns it changed, or None to leave it out; if it fails, that call's content is left out.
     `content_limit`: characters of text kept of a part. `count_tokens(text, model)` counts where a provider
     tells no usage; such usage is marked as estimated. `include_usage` asks for the usage of streams where the
-    application does not. `propagate` sends `traceparent` and `baggage` to the provider.
+    application does not. `propagate` sends `traceparent` to the provider and puts session and user into
+    baggage.
 
     A second call changes nothing but these six. Raises ValueError for a value that none of them takes.
     """
@@ -83,6 +87,7 @@ def instrument(
         with quietly("setting up tracing"):
             _choose_provider(tracer_provider, endpoint, headers, service_name)
         tracers.choose(tracer_provider)
+        meters.choose(meter_provider)
         for module in PROVIDERS:
             _hook(module)
     return tracer_provider or trace.get_tracer_provider()
@@ -102,6 +107,8 @@ def uninstrument() -> None:
         _state.adoption.undo()
         _state.adoption = None
     tracers.choose(None)
+    meters.choose(None)
+    loggers.stop()
 
 
 def instrument_from_environment() -> None:
@@ -148,6 +155,8 @@ def _attach(provider: Any, endpoint: str | None, headers: Mapping[str, str] | No
     exporter = exporter_for(endpoint, headers) if export and not processor.exports else None
     if exporter is not None:
         processor.start_exporting(exporter)
+    if processor.exports:
+        loggers.export_to(endpoint, headers, getattr(provider, "resource", None))
 
 
 def _adopt_later_provider() -> None:
@@ -172,6 +181,8 @@ def _hand_over(provider: Any) -> bool:
         return False
     if not hasattr(provider, "add_span_processor") or not hasattr(trace, "_TRACER_PROVIDER"):
         return False
+    if not _state.endpoint_given:
+        loggers.stop()
     processor = _state.processors[made] if _state.endpoint_given else LedgerProcessor()
     provider.add_span_processor(processor)
     _state.processors[provider] = processor

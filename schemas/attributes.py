@@ -92,6 +92,16 @@ OPERATION_MODERATION: Final = "moderation"
 OPERATION_BATCH: Final = "batch"
 
 EVENT_INFERENCE_DETAILS: Final = "gen_ai.client.inference.operation.details"
+EVENT_EVALUATION: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
+
+METRIC_DURATION: Final = "gen_ai.client.operation.duration"
+METRIC_TOKENS: Final = "gen_ai.client.token.usage"
+METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - of no secret
 
 # --- OpenAI and general conventions -----------------------------------------------------------
 OPENAI_API_TYPE: Final = "openai.api.type"

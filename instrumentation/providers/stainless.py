@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
 
-from spanledger.instrumentation import cost, suppression
+from spanledger.instrumentation import cost, propagation, suppression
 from spanledger.instrumentation.calls import Accumulator, Request
 from spanledger.instrumentation.invocation import Invocation, current
 from spanledger.instrumentation.patching import Patch
@@ -97,7 +97,11 @@ class StainlessInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         with quietly("starting a span"):
             options = kwargs["options"] if "options" in kwargs else args[1]
             if not suppression.suppressed():
-                return self.begin(client, options, streaming=bool(kwargs.get("stream")))
+                following = self.begin(client, options, streaming=bool(kwargs.get("stream")))
+                if following is not None:
+                    with quietly("propagating"):
+                        options.headers = propagation.added(options.headers, following.context)
+                return following
         return None
 
     def invocation(self, request: Request) -> Invocation:

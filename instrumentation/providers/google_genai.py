@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import finalize
 
-from spanledger.instrumentation import suppression
+from spanledger.instrumentation import propagation, suppression
 from spanledger.instrumentation.invocation import Invocation, current
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.providers import google_genai_content as content
@@ -37,7 +37,7 @@ _EMBED = Endpoint(
     input_messages=content.embedded_texts,
 )
 _IMAGES = Endpoint(
-    operation=names.OPERATION_GENERATE_CONTENT,
+    operation=names.OPERATION_IMAGE_GENERATION,
     attributes=content.image_attributes,
     accumulator=content.ImageAccumulator,
     input_messages=content.embedded_texts,
@@ -80,7 +80,7 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
     ) -> Any:
         call = self._begin(lambda: _asked(client, args, kwargs))
         if call is not None:
-            return call.run(_deliver, wrapped, args, kwargs)
+            return call.run(_deliver, wrapped, *_propagated(call, args, kwargs))
         result = wrapped(*args, **kwargs)
         self._record_batch(client, args, kwargs, result)
         return result
@@ -90,7 +90,7 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
     ) -> Any:
         call = self._begin(lambda: _asked(client, args, kwargs))
         if call is not None:
-            return await call.run_async(_deliver, wrapped, args, kwargs)
+            return await call.run_async(_deliver, wrapped, *_propagated(call, args, kwargs))
         result = await wrapped(*args, **kwargs)
         self._record_batch(client, args, kwargs, result)
         return result
@@ -99,9 +99,10 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         call = self._begin(lambda: _asked(client, args, kwargs, stream=True))
-        chunks = wrapped(*args, **kwargs)
         if call is None:
-            return chunks
+            return wrapped(*args, **kwargs)
+        args, kwargs = _propagated(call, args, kwargs)
+        chunks = wrapped(*args, **kwargs)
         return _recorded(_SendingIterator(chunks, call.invocation), call)
 
     async def _async_request_streamed(
@@ -110,7 +111,7 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
         call = self._begin(lambda: _asked(client, args, kwargs, stream=True))
         if call is None:
             return await wrapped(*args, **kwargs)
-        chunks = await call.run_async(_deliver_nothing, wrapped, args, kwargs)
+        chunks = await call.run_async(_deliver_nothing, wrapped, *_propagated(call, args, kwargs))
         return _recorded(chunks, call)
 
     def _record_batch(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -195,6 +196,25 @@ def _body_of(result: Any) -> Mapping[str, Any]:
     if isinstance(body, str | bytes):
         body = json.loads(body) if body else {}
     return body if isinstance(body, Mapping) else {}
+
+
+def _propagated(
+    call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with the headers by which the trace goes on at the provider, where that is asked for."""
+    with quietly("propagating a trace"):
+        context = call.invocation.context
+        options = _argument(args, kwargs, 3, "http_options")
+        own = field(options, "headers")
+        headers = propagation.added(own, context)
+        if headers == own:
+            return args, kwargs
+        copy = getattr(options, "model_copy", None)
+        held = copy(update={"headers": headers}) if copy else {**(options or {}), "headers": headers}
+        if len(args) > 3:
+            return (*args[:3], held, *args[4:]), kwargs
+        return args, {**kwargs, "http_options": held}
+    return args, kwargs
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:

@@ -1,6 +1,6 @@
 """Chat completions of OpenAI's protocol: request parameters, messages, and answers whole or in chunks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue

@@ -13,7 +13,7 @@ from typing import Any
 from tests.instrumentation.stubs.scripted import Asked, Json, Reply, Stub, running
 
 USAGE = {"promptTokenCount": 12, "candidatesTokenCount": 7, "totalTokenCount": 19}
-IMAGE = base64.b64encode(b"\x89PNG" + b"x" * 40_000).decode()
+IMAGE = base64.b64encode(b"\x89PNG" + b"x" * 40_001).decode()
 _SLICE = 6
 
 

@@ -8,7 +8,15 @@ import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
-_TRIGGERS = ("google.genai", "openai", "spanledger.instrumentation")
+_TRIGGERS = (
+    "google.genai",
+    "mistralai",
+    "mistralai.azure.client",
+    "mistralai.client",
+    "mistralai.gcp.client",
+    "openai",
+    "spanledger.instrumentation",
+)
 
 
 def _run_hidden() -> None:

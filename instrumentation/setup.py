@@ -26,6 +26,7 @@ HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
 PROVIDERS = {
+    "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
     "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
     # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.

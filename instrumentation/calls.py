@@ -87,6 +87,16 @@ _UNIT_ATTRIBUTES = {
 }
 
 
+def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
+    """The counts that a span carries, or None if it carries neither of the totals."""
+    counts: dict[str, Any] = {
+        part: value
+        for part, key in _USAGE_ATTRIBUTES.items()
+        if isinstance(value := attributes.get(key), int) and not isinstance(value, bool) and value >= 0
+    }
+    return Usage(**counts) if {"input", "output"} & counts.keys() else None
+
+
 @dataclass(slots=True)
 class Response:
     """What came back, as far as it came: a stream that broke has what arrived before."""

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from spanledger.instrumentation.context import ambient
-from spanledger.instrumentation.quiet import quietly, warn_once
+from spanledger.instrumentation.quiet import quietly, say_once, warn_once
 from spanledger.schemas import attributes as names
 
 # A process must not wait longer than this for a collector that is away or does not answer.
@@ -99,9 +99,9 @@ class _Losses:
             before = self.counts
             self.counts = Dropped(before.queue_full + queue_full, before.not_delivered + not_delivered)
         if queue_full:
-            warn_once("sending everything", "the queue is full and newer spans are lost; see dropped()")
+            say_once("more is recorded than the collector takes, so spans are lost; dropped() counts them")
         if not_delivered:
-            warn_once("sending to the collector", "it is away or refuses spans; see dropped()")
+            say_once("the collector is away or refuses spans, so they are lost; dropped() counts them")
 
 
 _losses = _Losses()
@@ -132,7 +132,11 @@ class _Bounded:
         except (AttributeError, TypeError) as reason:
             warn_once("bounding the time to exit", reason)
             inner.shutdown()
-        _losses.add(not_delivered=len(inner._queue))  # noqa: SLF001
+        unsent = len(inner._queue)  # noqa: SLF001
+        give_up = getattr(inner._exporter, "give_up", None)  # noqa: SLF001
+        unsent += give_up() if callable(give_up) else 0
+        if unsent:
+            _losses.add(not_delivered=unsent)
 
 
 class BoundedSpans(_Bounded, BatchSpanProcessor):
@@ -165,21 +169,30 @@ class ProcessExporter(SpanExporter):
         self._exporter = self._make()
         self._pid = os.getpid()
         self._closed = False
+        self._sending = 0
 
     def export(self, spans: Sequence[Any]) -> Any:
         if self._closed:
             return SpanExportResult.FAILURE
         if self._pid != os.getpid():
             self._exporter, self._pid = self._make(), os.getpid()
+        self._sending = len(spans)
+        delivered = False
         try:
             result = self._exporter.export(spans)
-        except BaseException:
-            _losses.add(not_delivered=len(spans))
-            raise
-        # The results of spans and of log records are two enumerations with the same names.
-        if getattr(result, "name", "") != "SUCCESS":
-            _losses.add(not_delivered=len(spans))
-        return result
+            # The results of spans and of log records are two enumerations with the same names.
+            delivered = getattr(result, "name", "") == "SUCCESS"
+            return result
+        finally:
+            lost = 0 if delivered else self.give_up()
+            self._sending = 0
+            if lost:
+                _losses.add(not_delivered=lost)
+
+    def give_up(self) -> int:
+        """How many are being sent and were not given up before: nobody waits for them any more."""
+        lost, self._sending = self._sending, 0
+        return lost
 
     def shutdown(self) -> None:
         self._closed = True
@@ -246,6 +259,10 @@ def _session() -> Any:
         def request(self, *args: Any, **kwargs: Any) -> requests.Response:
             # A redirect would take our headers, with the key in them, to another host.
             response = super().request(*args, **{**kwargs, "allow_redirects": False, "stream": True})
+            if 300 <= response.status_code < 400:
+                response.close()
+                # The exporter takes whatever is below 400 for success.
+                raise requests.TooManyRedirects(f"{response.status_code} of {response.url} is not followed")
             length = response.headers.get("content-length", "")
             if not length.isdecimal() or int(length) > _ANSWER_LIMIT:
                 response.close()

@@ -295,7 +295,9 @@ def _recording(invocation: Invocation, accumulator: Accumulator, body: Json) -> 
     if isinstance(accumulator, openai_responses.ResponsesAccumulator):
         background = bool(body.get("background"))
         return openai_background.ResponseRecording(invocation, accumulator, background=background)
-    return Recording(invocation, accumulator)
+    if isinstance(accumulator, openai_chat.ChatAccumulator):
+        return Recording(invocation, accumulator)
+    return openai_media.MediaRecording(invocation, accumulator)
 
 
 def _body(options: Any) -> Json:

@@ -183,4 +183,5 @@ def _counts(usage: Usage) -> dict[str, int]:
         "output_image_tokens": min(usage.image_output or 0, whole_output),
         **usage.units,
     }
-    return {key: count for key, count in counts.items() if count or key in {"input_tokens", "output_tokens"}}
+    kept = {"input_tokens", "output_tokens", *usage.units}
+    return {key: count for key, count in counts.items() if count or key in kept}

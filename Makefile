@@ -7,7 +7,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test faults fuzz golden matrix frameworks test-fast lint format types bench bench-quick bench-query bench-reprice plots soak node clean
+.PHONY: help install demo serve test faults fuzz golden matrix frameworks test-fast lint format types bench bench-quick bench-query bench-reprice bench-instrumentation plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -77,6 +77,9 @@ bench-query: $(VENV)/.installed  ## ask ten million stored spans (a quarter of a
 bench-reprice: $(VENV)/.installed  ## work out the costs of a million stored calls again (two minutes)
 	$(BIN)/python -m bench.reprice
 
+bench-instrumentation: $(VENV)/.installed  ## measure what instrumentations add to a call (minutes, from package registries)
+	$(BIN)/python -m bench.instrumentation
+
 plots: $(VENV)/.installed  ## put the figures of the last `make bench` into docs/performance.md
 	$(BIN)/python -m bench.plots bench-results.json
 
@@ -93,4 +96,4 @@ node:
 	fi
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .matrix .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules
+	rm -rf $(VENV) .bench .matrix .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

@@ -1,0 +1,1 @@
+"""What an instrumentation of the OpenAI SDK adds to a call: ours beside others."""

@@ -26,7 +26,17 @@ ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
-PROVIDERS = {"openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor")}
+PROVIDERS = {
+    "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
+    "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.
+    "mistralai.azure.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "mistralai.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "mistralai.gcp.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor"),
+}
 
 
 @dataclass

@@ -99,6 +99,13 @@ def test_a_response_is_one_chat_span_by_the_conventions(spans, call):
     assert answer.output_text == "You said: hello there Lisbon"
 
 
+def test_parameters_in_a_body_of_the_users_own_are_seen(spans, call):
+    extra = {"service_tier": "flex", "max_output_tokens": 5}
+    call(lambda client: client.responses.create(**ASK, extra_body=extra))
+    assert spans.one().attributes["openai.request.service_tier"] == "flex"
+    assert spans.one().attributes["gen_ai.request.max_tokens"] == 5
+
+
 def test_tokens_and_cost_are_those_that_were_billed(spans, call):
     call(lambda client: client.responses.create(**ASK, extra_headers=HEADERS))
     assert_used(spans.one().attributes)

@@ -26,7 +26,9 @@ HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
 PROVIDERS = {
+    "aiobotocore.client": ("spanledger.instrumentation.providers.bedrock", "AsyncBedrockInstrumentor"),
     "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "botocore.client": ("spanledger.instrumentation.providers.bedrock", "BedrockInstrumentor"),
     "openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor"),
 }
 

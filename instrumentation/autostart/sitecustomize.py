@@ -8,7 +8,7 @@ import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
-_TRIGGERS = ("anthropic", "openai", "spanledger.instrumentation")
+_TRIGGERS = ("aiobotocore.client", "anthropic", "botocore.client", "openai", "spanledger.instrumentation")
 
 
 def _run_hidden() -> None:

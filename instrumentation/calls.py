@@ -54,7 +54,12 @@ class Usage:
 
     def attributes(self) -> dict[str, int]:
         counts = {key: getattr(self, part) for part, key in _USAGE_ATTRIBUTES.items()}
-        counts.update({names.USAGE_UNIT_PREFIX + unit: count for unit, count in self.units.items()})
+        counts.update(
+            {
+                _UNIT_ATTRIBUTES.get(unit, names.USAGE_UNIT_PREFIX + unit): count
+                for unit, count in self.units.items()
+            }
+        )
         if self.estimated:
             counts[names.USAGE_ESTIMATED] = True
         return {key: count for key, count in counts.items() if count is not None}
@@ -72,6 +77,13 @@ _USAGE_ATTRIBUTES = {
     "image_output": names.USAGE_IMAGE_OUTPUT_TOKENS,
     "audio_input": names.USAGE_AUDIO_INPUT_TOKENS,
     "audio_output": names.USAGE_AUDIO_OUTPUT_TOKENS,
+}
+# Units that the conventions have a name for.
+_UNIT_ATTRIBUTES = {
+    "input_video_tokens": names.USAGE_VIDEO_INPUT_TOKENS,
+    "output_video_tokens": names.USAGE_VIDEO_OUTPUT_TOKENS,
+    "cache_audio_read_tokens": names.USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
+    "cache_image_read_tokens": names.USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
 }
 
 

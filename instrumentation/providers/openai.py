@@ -155,7 +155,7 @@ class OpenAIInstrumentor(StainlessInstrumentor):
     scope = __name__
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return ("openai >= 1.66, < 4",)
+        return ("openai >= 1.54, < 4",)
 
     def clients(self) -> Sequence[type]:
         import openai
@@ -295,7 +295,9 @@ def _recording(invocation: Invocation, accumulator: Accumulator, body: Json) -> 
     if isinstance(accumulator, openai_responses.ResponsesAccumulator):
         background = bool(body.get("background"))
         return openai_background.ResponseRecording(invocation, accumulator, background=background)
-    return Recording(invocation, accumulator)
+    if isinstance(accumulator, openai_chat.ChatAccumulator):
+        return Recording(invocation, accumulator)
+    return openai_media.MediaRecording(invocation, accumulator)
 
 
 def _body(options: Any) -> Json:

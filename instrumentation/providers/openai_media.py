@@ -12,7 +12,7 @@ from spanledger.instrumentation.calls import Message, Response, Usage
 from spanledger.instrumentation.content import blob_part, media_part, text_part
 from spanledger.instrumentation.providers.openai_chat import parameter, token_count
 from spanledger.instrumentation.reading import field, items
-from spanledger.instrumentation.streams import BodyTap
+from spanledger.instrumentation.streams import BodyTap, Recording
 from spanledger.schemas import attributes as names
 
 # Where the files of a request stand beside its parameters: (parameter, file) pairs.
@@ -54,7 +54,7 @@ def _file_parts(files: Any) -> Iterable[Message]:
         kind = kind or mimetypes.guess_type(name or "")[0]
         modality = "audio" if (kind or "audio").startswith(("audio", "video")) else "image"
         # A file that is open belongs to the request: reading it here would send nothing.
-        held = content if isinstance(content, bytes) else b""
+        held = content if isinstance(content, bytes) else ""
         yield {"type": "blob", "modality": modality, "mime_type": kind, "content": held}
 
 
@@ -200,6 +200,13 @@ class TranscriptionAccumulator:
     def _messages(self) -> list[Message]:
         text = "".join(self._text)
         return [{"role": "assistant", "parts": [text_part(text)]}] if text else []
+
+
+class MediaRecording(Recording):
+    """A call whose answer has no finish reason, not even when it broke off."""
+
+    def _broken_off(self) -> Response:
+        return self._response()
 
 
 class PlainTap(BodyTap):

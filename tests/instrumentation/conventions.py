@@ -99,6 +99,9 @@ _UNITS = {
     names.USAGE_INPUT_AUDIO_SECONDS: "a number",
     names.USAGE_INPUT_CHARACTERS: "a count",
     names.USAGE_OUTPUT_CITATION_TOKENS: "a count",
+    names.USAGE_INPUT_DOCUMENT_PAGES: "a count",
+    names.USAGE_INPUT_ANNOTATED_DOCUMENT_PAGES: "a count",
+    names.USAGE_SEARCH_UNITS: "a number",
 }
 _INPUT = {names.SYSTEM_INSTRUCTIONS: "parts as JSON", names.INPUT_MESSAGES: "messages as JSON"}
 _OUTPUT = {names.OUTPUT_MESSAGES: "messages as JSON"}
@@ -205,6 +208,7 @@ OPERATIONS: dict[str, Operation] = {
     names.OPERATION_RERANK: Operation(
         {**_INPUT_USAGE, **_OUTPUT_USAGE, **_UNITS, **_COST, **_INPUT}, _MEDIA_ASKED
     ),
+    names.OPERATION_OCR: Operation({**_UNITS, **_COST, **_INPUT, **_OUTPUT}, _MEDIA_ASKED),
     # An image, speech or a transcription may be billed by the piece: then there are no tokens.
     names.OPERATION_IMAGE_GENERATION: Operation(
         {**_MEDIA, names.REQUEST_CHOICE_COUNT: "an integer"}, _MEDIA_ASKED

@@ -28,6 +28,7 @@ HEADERS = "SPANLEDGER_HEADERS"
 PROVIDERS = {
     "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "litellm": ("spanledger.instrumentation.providers.litellm", "LiteLLMInstrumentor"),
     "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
     # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.
     "mistralai.azure.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),

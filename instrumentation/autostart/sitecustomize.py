@@ -11,6 +11,7 @@ from importlib.util import module_from_spec
 _TRIGGERS = (
     "cohere",
     "google.genai",
+    "litellm",
     "mistralai",
     "mistralai.azure.client",
     "mistralai.client",

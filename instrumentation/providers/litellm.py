@@ -9,16 +9,19 @@ the package hands them out.
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, finalize
 
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import propagation
 from spanledger.instrumentation.calls import Response, Usage
 from spanledger.instrumentation.invocation import current
+from spanledger.instrumentation.options import options
 from spanledger.instrumentation.patching import Patch
-from spanledger.instrumentation.providers import openai_chat, openai_texts
+from spanledger.instrumentation.providers import openai_chat, openai_texts, openai_usage
 from spanledger.instrumentation.providers.endpoints import (
     Asked,
     Call,
@@ -27,7 +30,7 @@ from spanledger.instrumentation.providers.endpoints import (
     decorated,
 )
 from spanledger.instrumentation.quiet import quietly
-from spanledger.instrumentation.reading import field
+from spanledger.instrumentation.reading import field, items
 from spanledger.schemas import attributes as names
 from spanledger.schemas.calls import PROVIDERS as ALIASES
 from spanledger.schemas.hosts import provider_of
@@ -176,7 +179,9 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
             call = self._begin(lambda: _asked(function, args, kwargs))
             if call is None:
                 return wrapped(*args, **kwargs)
-            return call.run(self._deliver, wrapped, args, kwargs)
+            given = _asking(kwargs)
+            deliver = partial(self._deliver, hides=given is not kwargs)
+            return call.run(deliver, wrapped, args, _propagated(call, given))
 
         return call_litellm
 
@@ -187,11 +192,13 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
             call = self._begin(lambda: _asked(function, args, kwargs))
             if call is None:
                 return await wrapped(*args, **kwargs)
-            return await call.run_async(self._deliver, wrapped, args, kwargs)
+            given = _asking(kwargs)
+            deliver = partial(self._deliver, hides=given is not kwargs)
+            return await call.run_async(deliver, wrapped, args, _propagated(call, given))
 
         return call_litellm
 
-    def _deliver(self, call: Call, result: Any) -> None:
+    def _deliver(self, call: Call, result: Any, *, hides: bool) -> None:
         kind = type(result)
         if hasattr(kind, "__next__") or hasattr(kind, "__anext__"):
             if "<locals>" in kind.__qualname__ or kind.__module__ == "builtins":
@@ -203,7 +210,7 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
             if isinstance(accumulator, _Accumulator):
                 held = getattr(result, "completion_stream", None)
                 accumulator.kept = _chunks_of(result) or _chunks_of(held)
-            self._streams[result] = _Reading(call)
+            self._streams[result] = _Reading(call, hides=hides)
             finalize(result, call.recording.abandon)
             return
         call.recording.chunk(result)
@@ -240,7 +247,7 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
             reading.call.recording.fail(error)
             raise
         reading.call.recording.chunk(chunk)
-        return chunk
+        return self._next(wrapped, stream, args, kwargs) if reading.hides(chunk) else chunk
 
     async def _anext(
         self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -258,7 +265,7 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
             reading.call.recording.fail(error)
             raise
         reading.call.recording.chunk(chunk)
-        return chunk
+        return await self._anext(wrapped, stream, args, kwargs) if reading.hides(chunk) else chunk
 
     def _close(
         self, wrapped: Callable[..., Any], stream: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -280,8 +287,20 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
 class _Reading:
     """One stream that a user reads."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, *, hides: bool) -> None:
         self.call = call
+        self._hides = hides
+
+    def hides(self, chunk: Any) -> bool:
+        """Whether the chunk is there only because we asked for the usage in it."""
+        if not self._hides or field(chunk, "usage") is None:
+            return False
+        return not any(
+            field(choice, "finish_reason")
+            or field(choice, "text")
+            or field(field(choice, "delta"), "content")
+            for choice in items(field(chunk, "choices"))
+        )
 
     def producing(self) -> "_Producing":
         return _Producing(self.call)
@@ -301,6 +320,20 @@ class _Producing:
     def __exit__(self, *error: object) -> None:
         self._inside.__exit__(None, None, None)
         self._recording.producing = False
+
+
+def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, with a question for the usage of a stream where the application switched that on."""
+    return (openai_usage.asking(kwargs) if options().include_usage else None) or kwargs
+
+
+def _propagated(call: Call, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with the headers by which the trace goes on at the provider, where that is asked for."""
+    with quietly("propagating a trace"):
+        own = kwargs.get("extra_headers")
+        headers = propagation.added(own, call.invocation.context)
+        return kwargs if headers == own else {**kwargs, "extra_headers": headers}
+    return kwargs
 
 
 def _chunks_of(stream: Any) -> list[Any] | None:

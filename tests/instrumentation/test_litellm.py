@@ -25,6 +25,7 @@ from spanledger.instrumentation.providers.litellm import LiteLLMInstrumentor, re
 from spanledger.server.stub_provider import MODELS
 from tests.instrumentation.accounts import cost_of, price, summed
 from tests.instrumentation.conventions import check
+from tests.instrumentation.stubs import mistral
 from tests.instrumentation.stubs import openai as stub_of_openai
 
 # LiteLLM looks for its own prices on the internet when it is imported.
@@ -180,6 +181,23 @@ def test_a_stream_without_usage_records_none_and_never_litellms_own_count(spans,
     assert not [key for key in attributes if key.startswith("gen_ai.usage.")]
     assert attributes["spanledger.cost.reason"] == "no_usage"
     assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_usage_of_a_stream_is_asked_for_and_hidden_where_that_is_switched_on(
+    make_recorded, stub, ask, asynchronous
+):
+    async def work() -> list[Any]:
+        return [chunk async for chunk in await litellm.acompletion(**ask(stream=True))]
+
+    plain = list(litellm.completion(**ask(stream=True)))
+    recorded = make_recorded(include_usage=True)
+    chunks = run_async(work()) if asynchronous else list(litellm.completion(**ask(stream=True)))
+    assert [chunk.choices[0].delta.content for chunk in chunks] == [
+        chunk.choices[0].delta.content for chunk in plain
+    ]
+    usage = stub.calls()[-1]["usage"]
+    assert recorded.one().attributes["gen_ai.usage.input_tokens"] == usage["prompt_tokens"]
 
 
 def test_the_user_keeps_the_stream_of_litellm_case_19(spans, ask):
@@ -414,6 +432,19 @@ def test_a_stream_that_breaks_is_one_error_span_with_what_came_before(spans, ask
     span = spans.one()
     assert span.status.status_code is StatusCode.ERROR
     assert span.attributes["gen_ai.response.id"]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_trace_goes_on_at_the_provider_where_it_is_asked_for(make_recorded, ask, streaming):
+    recorded = make_recorded(propagate=True)
+    with mistral.stub() as api:
+        answer = litellm.completion(
+            **ask("openai/mistral-small-2603", stream=streaming, api_base=f"{api.root_url}/v1")
+        )
+        if streaming:
+            list(answer)
+    sent = api.asked[-1].headers["traceparent"]
+    assert format(recorded.one().context.span_id, "016x") in sent
 
 
 def test_an_answer_of_litellms_own_cache_was_billed_by_nobody(spans, stub, ask):

@@ -98,10 +98,14 @@ class Invocation:
         if response.usage is None and counts:
             with quietly("counting tokens"):
                 response.usage = self._estimated(response, error)
+        # Set at once: the span takes a lock each time.
+        found: dict[str, Any] = {}
         with quietly("recording a response"):
-            self.span.set_attributes(known(self._response_attributes(response)))
+            found.update(known(self._response_attributes(response)))
         with quietly("pricing a call"):
-            self.span.set_attributes(self._cost(response))
+            found.update(self._cost(response))
+        with quietly("recording a response"):
+            self.span.set_attributes(found)
         with quietly("recording content"):
             self._record_content(response)
         if error is not None:

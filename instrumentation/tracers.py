@@ -7,6 +7,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Tracer, TracerProvider
 
 _chosen: list[TracerProvider] = []
+# By scope, with the provider that each is of.
+_made: dict[str, tuple[TracerProvider, Tracer]] = {}
 
 
 @cache
@@ -20,9 +22,16 @@ def package_version() -> str:
 def choose(provider: TracerProvider | None) -> None:
     """Send the spans of this package to one provider; None means the global one again."""
     _chosen[:] = [provider] if provider is not None else []
+    _made.clear()
 
 
 def tracer(scope: str, provider: TracerProvider | None = None) -> Tracer:
-    """A tracer is looked up for every call, so a provider that is set later is found."""
-    chosen = provider or (_chosen[0] if _chosen else None)
-    return trace.get_tracer(scope, package_version(), chosen)
+    """A provider is looked up for every call, so one that is set later is found.
+
+    Its tracer is kept: the SDK changes the filters of warnings each time that it is asked for one.
+    """
+    chosen = provider or (_chosen[0] if _chosen else trace.get_tracer_provider())
+    kept = _made.get(scope)
+    if kept is None or kept[0] is not chosen:
+        kept = _made[scope] = chosen, chosen.get_tracer(scope, package_version())
+    return kept[1]

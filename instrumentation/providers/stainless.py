@@ -17,6 +17,7 @@ from opentelemetry.trace import TracerProvider
 from spanledger.instrumentation import cost, propagation, suppression
 from spanledger.instrumentation.calls import Accumulator, Request
 from spanledger.instrumentation.invocation import Invocation, current
+from spanledger.instrumentation.options import options as asked
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.streams import BodyTap, Recording, watch_body, watch_stream
@@ -98,7 +99,7 @@ class StainlessInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             options = kwargs["options"] if "options" in kwargs else args[1]
             if not suppression.suppressed():
                 following = self.begin(client, options, streaming=bool(kwargs.get("stream")))
-                if following is not None:
+                if following is not None and asked().propagate:
                     with quietly("propagating"):
                         options.headers = propagation.added(options.headers, following.context)
                 return following

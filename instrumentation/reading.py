@@ -1,6 +1,6 @@
 """Reading what an SDK handed over, whether it is a model or plain JSON."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ def field(value: Any, name: str) -> Any:
     A dozen are asked for in every chunk of a stream, most of them not there: pydantic's own answer to that is
     an error with a text, which takes longer than all else, so its models are looked into.
     """
-    kind: Hashable = type(value)
+    kind: Any = type(value)
     if _is_mapping(kind):
         return value.get(name)
     if not _is_model(kind):

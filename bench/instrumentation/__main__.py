@@ -29,7 +29,7 @@ KEPT = ROOT / "docs" / "performance" / "instrumentation.json"
 _SCRIPT = Path(__file__).parent / "calls.py"
 # How many calls of each kind are timed in one turn: a twentieth of a second or so.
 _CALLS = {"call": 60, "stream": 6, "concurrent": 100}
-_ROUNDS, _QUICK_ROUNDS = 25, 5
+_ROUNDS, _QUICK_ROUNDS = 15, 5
 _MEMORY_CALLS, _QUICK_MEMORY_CALLS = 10_000, 1_000
 MODES = ("bare", "off", "on")
 

@@ -22,7 +22,9 @@ _WITHIN = """
     AND start_time >= fromUnixTimestamp64Nano({first:Int64}, 'UTC')
     AND start_time <= fromUnixTimestamp64Nano({last:Int64}, 'UTC')"""
 # Conditions on rows of `spans`, with the parameters of `of_traces`: the times are constants, for a query in
-# the query would be analysed with each of the columns around it.
+# the query would be analysed with each of the columns around it. All are of columns of the sorting key, which
+# copies of a span have in common, so they may stand in a PREWHERE before FINAL chooses among copies: the
+# engine then reads the other columns only where a row is left, but does not do so by itself.
 OF_TRACE = f"trace_id = toFixedString(unhex({{trace_id:String}}), 16){_WITHIN}"
 OF_TRACES = f"trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16)){_WITHIN}"
 

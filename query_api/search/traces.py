@@ -83,7 +83,7 @@ SELECT
         '/', toString(toUnixTimestamp64Nano(received_at))
     ))) AS current_copies
 FROM spans FINAL
-WHERE project = {{project:String}} AND {OF_TRACES}
+PREWHERE project = {{project:String}} AND {OF_TRACES}
 GROUP BY trace_id
 """  # noqa: S608
 
@@ -125,7 +125,7 @@ LIMIT {{most:UInt32}}
 HAS_SPANS_SQL = """
 SELECT lower(hex(trace_id)) AS id, {conditions}
 FROM spans FINAL
-WHERE project = {{project:String}}
+PREWHERE project = {{project:String}}
     AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
     AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
     AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')

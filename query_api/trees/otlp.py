@@ -74,7 +74,7 @@ SPANS_SQL = "".join(
     (
         "SELECT ",
         SPAN_COLUMNS,
-        "\nFROM spans FINAL\nWHERE project = {project:String} AND ",
+        "\nFROM spans FINAL\nPREWHERE project = {project:String} AND ",
         OF_TRACE,
         "\nORDER BY start_time, span_id\nLIMIT {most:UInt32}",
     )

@@ -66,7 +66,7 @@ _COLUMNS = {
 }
 _FROM = f"""
 FROM spans FINAL
-WHERE project = {{project:String}} AND {OF_TRACE}
+PREWHERE project = {{project:String}} AND {OF_TRACE}
 LIMIT {{most:UInt32}}
 """
 

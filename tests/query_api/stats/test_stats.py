@@ -143,6 +143,20 @@ def test_groups_are_in_the_order_that_is_asked_for_with_a_row_for_the_rest(api, 
     assert asked(api, group_by="model")["other"] is None
 
 
+@pytest.mark.parametrize("group_by", [["model"], ["model", "status"]])
+def test_groups_that_only_older_days_have_are_known_as_well(api, ingest, group_by):
+    """Whether the newest day has few groups is a guess about the others."""
+    older = [call(n, model=f"m{n % 4}") for n in range(8)]
+    ingest(request(*older, *(call(n + 86_400 * 3, model="m9") for n in range(5))))
+    for limit, others in ((1, 4), (4, 1), (5, 0)):
+        found = asked(api, group_by=group_by, limit=limit, bucket="day")
+        assert (found["groups"][0]["key"]["model"], found["groups"][0]["calls"]) == ("m9", 5)
+        assert len(found["groups"]) == limit
+        assert (found["other"] or {"groups": 0})["groups"] == others
+        shown = sum(group["calls"] for group in found["groups"])
+        assert shown + (found["other"] or {"calls": 0})["calls"] == found["total"]["calls"] == 13
+
+
 def test_groups_may_be_of_several_fields_and_of_every_one(api, ingest):
     ingest(request(call(model="a|b", user__id="1:x"), call(1, model="a", user__id="b|1:x")))
     ingest(request(call(2, status=2, provider="p\\'q", error__type="m.Timeout")))

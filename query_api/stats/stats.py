@@ -186,7 +186,8 @@ def _all_groups(
     if not asked.group_by or not _seem_few(client, source, asked):
         return None
     values = [_value(name) for name in asked.group_by]
-    key = values[0] if len(values) == 1 else f"tuple({', '.join(values)})"
+    # A tuple would be taken for several keys.
+    key = values[0] if len(values) == 1 else f"[{', '.join(f'toString({sql})' for sql in values)}]"
     most = (asked.limit + 1) * (len(buckets) + 1)
     found = _measured(client, source, asked, key, {}, buckets=buckets, most=most)
     keys = sorted({_key(group) for group, _ in found if group is not None})
@@ -198,8 +199,8 @@ def _all_groups(
     }
 
 
-def _key(group: Any) -> Key:
-    return (group,) if isinstance(group, str) else tuple(group)
+def _key(group: str | Key) -> Key:
+    return (group,) if isinstance(group, str) else group
 
 
 def _seem_few(client: Client, source: _Source, asked: Asked) -> bool:
@@ -295,6 +296,7 @@ def _measured(
     found: dict[tuple[Any, int], Row] = {}
     for row in client.query(sql, parameters=given).named_results():
         group, bucket = row.pop("g"), row.pop("b")
+        group = tuple(group) if isinstance(group, list) else group
         every_group, every_bucket = row.pop("every_group"), row.pop("every_bucket")
         found[None if every_group else group, 0 if every_bucket else places[bucket]] = row
     return found

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.conditions import All, Condition, compiled
 from spanledger.query_api.search.fields import FIELDS
-from spanledger.query_api.search.windows import STARTS_WITHIN, stored_days
+from spanledger.query_api.search.windows import STARTS_WITHIN, Day, rows_between, stored_days
 from spanledger.query_api.stats.buckets import Bucket, cuts, local_text
 from spanledger.query_api.stats.inherited import INHERITED, joined, own_or_of_trace
 from spanledger.query_api.stats.measures import (
@@ -57,6 +57,8 @@ MOST_CELLS = 20_000
 _SECOND = 10**9
 # Where the first step is cheap, or its answer would be that there are many.
 _SHORT_NS = 86_400 * _SECOND
+# More stored rows than these take half of a gigabyte for their percentiles.
+_MOST_EXACT = 1_000_000
 _MANY = (*INHERITED, "tag", "name")
 _WITHIN = f"project = {{project:String}} AND {STARTS_WITHIN}"
 # A copy of a span starts when the span does: no FINAL.
@@ -89,6 +91,7 @@ class _Source(NamedTuple):
 
     sql: str
     parameters: dict[str, object]
+    days: list[Day]
 
 
 class _Bucket(NamedTuple):
@@ -100,7 +103,7 @@ def stats_json(client: Client, project: str, asked: Asked) -> bytes:
     """The answer as JSON, equal to the byte for the same spans whatever their order and however often they
     came. BadData where more is asked for than one answer holds.
     """
-    source = _source(project, asked)
+    source = _source(client, project, asked)
     buckets = _buckets(client, project, asked)
     if (guessed := _all_groups(client, source, asked, buckets)) is not None:
         keys, others, rows = guessed[0], 0, guessed[1]
@@ -121,7 +124,7 @@ def _check_size(keys: Sequence[Key], others: int, buckets: Sequence[_Bucket]) ->
         )
 
 
-def _source(project: str, asked: Asked) -> _Source:
+def _source(client: Client, project: str, asked: Asked) -> _Source:
     where = compiled(asked.condition)
     counted = " AND counted" if asked.of == "calls" else ""
     inherited = [name for name in asked.group_by if name in INHERITED]
@@ -131,6 +134,7 @@ def _source(project: str, asked: Asked) -> _Source:
     return _Source(
         f"spans FINAL{joined(inherited, traces)} WHERE {_WITHIN}{counted} AND {where.text}",
         where.parameters | {"project": project, "since": asked.since_ns, "until": asked.until_ns},
+        stored_days(client),
     )
 
 
@@ -205,7 +209,7 @@ def _key(group: str | Key) -> Key:
 
 def _seem_few(client: Client, source: _Source, asked: Asked) -> bool:
     """Whether the newest day has no more groups than are shown; asked without FINAL."""
-    newest_ns = min([asked.until_ns, *(day.last_ns + 1 for day in stored_days(client)[:1])])
+    newest_ns = min([asked.until_ns, *(day.last_ns + 1 for day in source.days[:1])])
     keys = ", ".join(_value(name) for name in asked.group_by)
     counted = " AND counted" if asked.of == "calls" else ""
     since_ns = max(asked.since_ns, newest_ns - _SHORT_NS)
@@ -292,7 +296,8 @@ def _measured(
     measures = sorted({*asked.measures, *order_needs(asked.order)})
     unsent = _unsent(client, source, measures) if asked.until_ns - asked.since_ns >= _SHORT_NS else ()
     given = source.parameters | {"cuts": [each.start for each in buckets], "most": most + 1, **parameters}
-    sql = _cube(source, columns(asked.of, measures, unsent), by_group, of_bucket)
+    in_steps = rows_between(source.days, asked.since_ns, asked.until_ns) > _MOST_EXACT
+    sql = _cube(source, columns(asked.of, measures, unsent, in_steps=in_steps), by_group, of_bucket)
     found: dict[tuple[Any, int], Row] = {}
     for row in client.query(sql, parameters=given).named_results():
         group, bucket = row.pop("g"), row.pop("b")

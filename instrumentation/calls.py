@@ -47,9 +47,21 @@ class Usage:
     image_output: int | None = None
     audio_input: int | None = None
     audio_output: int | None = None
+    # What else the provider bills, by the names of the price list, such as web_searches.
+    units: Mapping[str, int] = field(default_factory=dict)
+    # Counted here by the application's own function, because the provider told nothing.
+    estimated: bool = False
 
     def attributes(self) -> dict[str, int]:
         counts = {key: getattr(self, part) for part, key in _USAGE_ATTRIBUTES.items()}
+        counts.update(
+            {
+                _UNIT_ATTRIBUTES.get(unit, names.USAGE_UNIT_PREFIX + unit): count
+                for unit, count in self.units.items()
+            }
+        )
+        if self.estimated:
+            counts[names.USAGE_ESTIMATED] = True
         return {key: count for key, count in counts.items() if count is not None}
 
 
@@ -66,6 +78,23 @@ _USAGE_ATTRIBUTES = {
     "audio_input": names.USAGE_AUDIO_INPUT_TOKENS,
     "audio_output": names.USAGE_AUDIO_OUTPUT_TOKENS,
 }
+# Units that the conventions have a name for.
+_UNIT_ATTRIBUTES = {
+    "input_video_tokens": names.USAGE_VIDEO_INPUT_TOKENS,
+    "output_video_tokens": names.USAGE_VIDEO_OUTPUT_TOKENS,
+    "cache_audio_read_tokens": names.USAGE_AUDIO_CACHE_READ_INPUT_TOKENS,
+    "cache_image_read_tokens": names.USAGE_IMAGE_CACHE_READ_INPUT_TOKENS,
+}
+
+
+def usage_of(attributes: Mapping[str, Any]) -> Usage | None:
+    """The counts that a span carries, or None if it carries neither of the totals."""
+    counts: dict[str, Any] = {
+        part: value
+        for part, key in _USAGE_ATTRIBUTES.items()
+        if isinstance(value := attributes.get(key), int) and not isinstance(value, bool) and value >= 0
+    }
+    return Usage(**counts) if {"input", "output"} & counts.keys() else None
 
 
 @dataclass(slots=True)

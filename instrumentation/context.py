@@ -9,15 +9,23 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import propagation
 from spanledger.schemas import attributes as names
 
 _KEY = "spanledger-ambient-attributes"
+# Truth values are numbers to Python.
+_NUMBERS = (int, float)
 
 
 def ambient(context: Context | None = None) -> Mapping[str, AttributeValue]:
-    """The attributes that every span started in this context carries."""
+    """The attributes that every span started in this context carries.
+
+    Session and user may also come from the baggage of who called this process; what is set here wins.
+    """
     found = otel_context.get_value(_KEY, context)
-    return found if isinstance(found, dict) else {}
+    held = found if isinstance(found, dict) else {}
+    received = propagation.read(context)
+    return {**{key: clean(value) for key, value in received.items()}, **held} if received else held
 
 
 def enter(context: Context) -> Token[Context]:
@@ -44,7 +52,7 @@ def attribute_value(value: Any) -> AttributeValue:
     """What OTel accepts as an attribute, otherwise the value's text."""
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, _NUMBERS):
         return value
     if isinstance(value, list | tuple | set | frozenset):
         return [clean(str(item)) for item in value]
@@ -68,7 +76,8 @@ def attributes_for(
     if tags:
         before = cast("Sequence[str]", merged.get(names.TAGS, ()))
         merged[names.TAGS] = tuple(dict.fromkeys([*before, *(clean(str(tag)) for tag in tags)]))
-    token = enter(otel_context.set_value(_KEY, merged))
+    here = otel_context.set_value(_KEY, merged)
+    token = enter(propagation.written(here, _given(session, user, None, None).items()))
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """What a call cost, by the prices of genai-prices, or the reason why that is not known."""
 
+import os
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import rates
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.quiet import quietly, warn_once
 from spanledger.schemas import attributes as names
@@ -30,10 +32,33 @@ _PRICE_PROVIDERS = {
 _STANDARD_TIERS = {"auto", "default", "standard"}
 
 
+# Several times what it takes to load the prices.
+_LOADING_S = 10
+_before_forks: list[threading.Thread] = []
+
+
 def preload() -> None:
     """Load the price table in the background: its import takes longer than a call should wait."""
     with quietly("loading prices"):
-        threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True).start()
+        thread = threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True)
+        thread.start()
+        _wait_before_forks(thread)
+
+
+def _wait_before_forks(thread: threading.Thread) -> None:
+    """A child must not begin in the middle of an import: the locks of its modules would stay taken for good.
+
+    That is what an application meets that is loaded before its server forks.
+    """
+    if hasattr(os, "register_at_fork") and not _before_forks:
+        os.register_at_fork(before=_wait)
+    _before_forks[:] = [thread]
+
+
+def _wait() -> None:
+    for loading in _before_forks:
+        if loading is not threading.current_thread():
+            loading.join(_LOADING_S)
 
 
 def _warm_up() -> None:
@@ -53,7 +78,7 @@ def cost_attributes(
     The models are tried in order: what answered first, then what was asked for.
     """
     wanted = [model for model in models if model]
-    if usage is None or (usage.input is None and usage.output is None):
+    if usage is None or (usage.input is None and usage.output is None and not usage.units):
         return {names.COST_REASON: names.REASON_NO_USAGE}
     if not wanted:
         return {names.COST_REASON: names.REASON_NO_MODEL}
@@ -66,6 +91,21 @@ def cost_attributes(
         warn_once("loading prices", error)
         return {names.COST_REASON: names.REASON_NO_PRICES}
     return {names.COST_REASON: price} if isinstance(price, str) else _attributes(price)
+
+
+def _is_billed_by(price: Any, usage: Usage) -> bool:
+    """Whether something that was used has a price; characters say nothing about a model billed by tokens.
+
+    A model that the list knows without any price is free, and so is nothing at all.
+    """
+    if price.total_price:
+        return True
+    from genai_prices.data_units import unit_data
+
+    keys = {str(unit["price_key"]) for unit in unit_data.values()}
+    priced = {key for key in keys if getattr(price.model_price, key, None) is not None}
+    used = {str(unit_data[unit]["price_key"]) for unit, count in _counts(usage).items() if count}
+    return not priced or not used or not priced.isdisjoint(used)
 
 
 def plain(amount: Decimal) -> str:
@@ -93,13 +133,17 @@ def _attributes(price: Any) -> dict[str, AttributeValue]:
 def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier: str | None) -> Any:
     import genai_prices
 
+    plain_counts = _counts(usage)
+    kept = rates.priced(provider, models, tier, when, plain_counts)
+    if kept is not None and kept.total_price:
+        return kept
     known_provider = False
-    context = {"service_tier": tier} if tier and tier not in _STANDARD_TIERS else None
-    counts = genai_prices.Usage(**_counts(usage))
+    context = _price_context(tier)
+    counts = genai_prices.Usage(**plain_counts)
     for price_provider in _PRICE_PROVIDERS.get(provider, (provider,)):
         for model in models:
             try:
-                return genai_prices.calc_price(
+                price = genai_prices.calc_price(
                     counts,
                     model,
                     provider_id=price_provider,
@@ -109,7 +153,19 @@ def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier:
             except LookupError as error:
                 # The library has one exception for both; only its text tells them apart.
                 known_provider = known_provider or "find model" in str(error)
+                continue
+            rates.keep(provider, models, tier, when, counts=plain_counts, calculation=price)
+            return price if _is_billed_by(price, usage) else names.REASON_NO_USAGE
     return names.REASON_UNKNOWN_MODEL if known_provider else names.REASON_UNKNOWN_PROVIDER
+
+
+def _price_context(tier: str | None) -> dict[str, str] | None:
+    """A tier as genai-prices names it; the ledger reads the same words (schemas/prices/book.py)."""
+    if not tier or tier in _STANDARD_TIERS:
+        return None
+    if tier == "batch":
+        return {"processing": tier}
+    return {"service_tier": tier, "speed": tier} if tier == "fast" else {"service_tier": tier}
 
 
 def _counts(usage: Usage) -> dict[str, int]:
@@ -123,5 +179,9 @@ def _counts(usage: Usage) -> dict[str, int]:
         "cache_write_tokens": min(usage.cache_write or 0, whole_input - cached),
         "input_audio_tokens": min(usage.audio_input or 0, whole_input),
         "output_audio_tokens": min(usage.audio_output or 0, whole_output),
+        "input_image_tokens": min(usage.image_input or 0, whole_input),
+        "output_image_tokens": min(usage.image_output or 0, whole_output),
+        **usage.units,
     }
-    return {key: count for key, count in counts.items() if count or key in {"input_tokens", "output_tokens"}}
+    kept = {"input_tokens", "output_tokens", *usage.units}
+    return {key: count for key, count in counts.items() if count or key in kept}

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from traceback import format_tb
@@ -14,9 +14,9 @@ from opentelemetry.context import Context, get_current
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.util.types import AttributeValue
 
-from spanledger.instrumentation import suppression
-from spanledger.instrumentation.calls import Request, Response
-from spanledger.instrumentation.content import ContentPolicy, policy, to_json
+from spanledger.instrumentation import meters, suppression
+from spanledger.instrumentation.calls import Message, Request, Response, Usage
+from spanledger.instrumentation.content import ContentPolicy, policy, text_of, to_json
 from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
 from spanledger.instrumentation.cost import cost_attributes
 from spanledger.instrumentation.quiet import quietly
@@ -25,6 +25,16 @@ from spanledger.schemas import attributes as names
 # Providers echo a rejected key in their message; it must not reach an attribute.
 _SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
 _MESSAGE_LIMIT = 1000
+# The call that made the answer was billed; a moderation is billed to nobody.
+_NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
+_BILLED_BY_TEXT = frozenset(
+    {
+        names.OPERATION_CHAT,
+        names.OPERATION_TEXT_COMPLETION,
+        names.OPERATION_GENERATE_CONTENT,
+        names.OPERATION_EMBEDDINGS,
+    }
+)
 
 
 class Invocation:
@@ -41,6 +51,7 @@ class Invocation:
         self.request = request
         self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
         self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
+        self._inside_another = outer is not None
         # Taken now: the end may run in another task or in the garbage collector.
         self._around = get_current() if outer is not None else trace.set_span_in_context(self.span)
         self._silence_all = silence_all
@@ -71,14 +82,22 @@ class Invocation:
         # The lock is never released: whoever takes it ends the span, from whichever thread.
         if not self._ended.acquire(blocking=False):
             return
+        found = response or Response()
         try:
             if self.span.is_recording():
-                self._record(response or Response(), error)
+                self._record(found, error)
+            if not self._inside_another:
+                with quietly("recording metrics"):
+                    self._measure(found, error, end_time)
         finally:
             with quietly("ending a span"):
                 self.span.end(end_time)
 
     def _record(self, response: Response, error: BaseException | str | None) -> None:
+        counts = self.policy.count_tokens is not None and self.request.operation in _BILLED_BY_TEXT
+        if response.usage is None and counts:
+            with quietly("counting tokens"):
+                response.usage = self._estimated(response, error)
         with quietly("recording a response"):
             self.span.set_attributes(known(self._response_attributes(response)))
         with quietly("pricing a call"):
@@ -89,10 +108,26 @@ class Invocation:
             with quietly("recording an error"):
                 record_error(self.span, error)
 
+    def _measure(self, response: Response, error: BaseException | str | None, end_time: int | None) -> None:
+        held = meters.instruments()
+        if held is None:
+            return
+        ended_at = time.time() if end_time is None else end_time / 1e9
+        meters.record(
+            held,
+            self.request,
+            response_model=_text(response.model),
+            usage=response.usage,
+            seconds=max(0.0, ended_at - self._started_at.timestamp()),
+            first_chunk=self._first_chunk if self.request.stream else None,
+            error=error_type(error) if isinstance(error, BaseException) else error,
+            context=self._around,
+        )
+
     def _response_attributes(self, response: Response) -> dict[str, AttributeValue | None]:
         found: dict[str, AttributeValue | None] = {
-            names.RESPONSE_ID: response.id,
-            names.RESPONSE_MODEL: response.model,
+            names.RESPONSE_ID: _text(response.id),
+            names.RESPONSE_MODEL: _text(response.model),
             names.RESPONSE_FINISH_REASONS: list(response.finish_reasons) or None,
             names.RESPONSE_TIME_TO_FIRST_CHUNK: self._first_chunk if self.request.stream else None,
             **response.attributes,
@@ -102,27 +137,46 @@ class Invocation:
         return found
 
     def _cost(self, response: Response) -> dict[str, AttributeValue]:
-        models = (response.model, self.request.model)
+        models = (_text(response.model), self.request.model)
+        if self.request.operation in _NEVER_BILLED:
+            return {}
         return cost_attributes(
             self.request.provider, models, response.usage, self._started_at, response.service_tier
         )
 
+    def _estimated(self, response: Response, error: BaseException | str | None) -> Usage | None:
+        """A count of the application's own, where it has one and the provider told nothing."""
+        count = self.policy.count_tokens
+        output = response.output_messages() if count is not None else []
+        # A call that failed before it was answered is not billed.
+        if count is None or (error is not None and not output):
+            return None
+        model = _text(response.model) or self.request.model or ""
+        asked = text_of([*self.request.system_instructions(), *self.request.input_messages()])
+        return Usage(input=count(asked, model), output=count(text_of(output), model), estimated=True)
+
     def _record_content(self, response: Response) -> None:
-        if not self.policy.any:
+        if not self.policy.recorded:
             return
+        policy, request = self.policy, self.request
+        definitions = request.tool_definitions()
         content = {
-            names.SYSTEM_INSTRUCTIONS: self.request.system_instructions(),
-            names.INPUT_MESSAGES: self.request.input_messages(),
-            names.OUTPUT_MESSAGES: response.output_messages(),
-            names.TOOL_DEFINITIONS: self.request.tool_definitions(),
+            names.SYSTEM_INSTRUCTIONS: _unless_empty(policy.parts, request.system_instructions()),
+            names.INPUT_MESSAGES: _unless_empty(policy.messages, request.input_messages()),
+            names.OUTPUT_MESSAGES: _unless_empty(policy.messages, response.output_messages()),
+            names.TOOL_DEFINITIONS: _unless_empty(to_json, definitions),
         }
-        texts = {key: to_json(value) for key, value in content.items() if value}
-        if self.policy.span:
+        texts = {key: text for key, text in content.items() if text is not None}
+        if policy.span:
             self.span.set_attributes(texts)
-        if self.policy.event:
+        if policy.event:
             # The event says what the span says; the SDK's span can be read, a foreign one maybe not.
-            described = getattr(self.span, "attributes", None) or self.request.attributes
+            described = getattr(self.span, "attributes", None) or request.attributes
             _emit_event({**described, **texts}, self._around)
+
+
+def _unless_empty(form: Callable[[list[Message]], str], held: list[Message]) -> str | None:
+    return form(held) if held else None
 
 
 class Enrichment(NonRecordingSpan):
@@ -159,6 +213,11 @@ def current(context: Context) -> Iterator[None]:
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """None means "not known" and sets nothing."""
     return {key: attribute_value(value) for key, value in attributes.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    """Readers pass on what the provider sent, which may be anything."""
+    return value if isinstance(value, str) else None
 
 
 def record_error(span: Span, error: BaseException | str) -> None:
@@ -216,7 +275,9 @@ def _start_span(tracer: Tracer, request: Request) -> Span:
 
 
 def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> None:
-    from opentelemetry._logs import LogRecord, SeverityNumber, get_logger
+    from opentelemetry._logs import LogRecord, SeverityNumber
+
+    from spanledger.instrumentation import loggers
 
     record = LogRecord(
         timestamp=time.time_ns(),
@@ -225,4 +286,4 @@ def _emit_event(attributes: Mapping[str, AttributeValue], around: Context) -> No
         event_name=names.EVENT_INFERENCE_DETAILS,
         attributes=dict(attributes),
     )
-    get_logger("spanledger.instrumentation").emit(record)
+    loggers.logger().emit(record)

@@ -9,10 +9,16 @@ _said: set[str] = set()
 
 def warn_once(kind: str, reason: object = None) -> None:
     """Log one warning for each kind of failure in the life of the process."""
-    if kind in _said:
-        return
-    _said.add(kind)
-    _log.warning("%s failed and is skipped from now on without a message: %r", kind, reason)
+    if kind not in _said:
+        _said.add(kind)
+        _log.warning("%s failed and is skipped from now on without a message: %r", kind, reason)
+
+
+def say_once(what: str) -> None:
+    """Log a warning that is a sentence of its own, once in the life of the process."""
+    if what not in _said:
+        _said.add(what)
+        _log.warning("%s", what)
 
 
 class quietly:  # noqa: N801 - reads as a statement: `with quietly("reading the response"):`

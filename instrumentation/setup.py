@@ -12,11 +12,13 @@ from weakref import WeakKeyDictionary
 
 import wrapt
 from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, tracers
-from spanledger.instrumentation.export import LedgerProcessor, exporter_for
+from spanledger.instrumentation import content, loggers, meters, options, processes, tracers
+from spanledger.instrumentation import threads as thread_context
+from spanledger.instrumentation.export import EXIT_MILLIS, LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
 
@@ -24,7 +26,17 @@ ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
-PROVIDERS = {"openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor")}
+PROVIDERS = {
+    "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
+    "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.
+    "mistralai.azure.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "mistralai.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "mistralai.gcp.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
+    "openai": ("spanledger.instrumentation.providers.openai", "OpenAIInstrumentor"),
+}
 
 
 @dataclass
@@ -49,23 +61,46 @@ def instrument(
     headers: Mapping[str, str] | None = None,
     service_name: str | None = None,
     tracer_provider: trace.TracerProvider | None = None,
-    capture_content: bool | None = None,
+    meter_provider: MeterProvider | None = None,
+    capture_content: bool | str | None = None,
+    redact: content.Redact | None = None,
+    content_limit: int | None = None,
+    count_tokens: content.CountTokens | None = None,
+    include_usage: bool | None = None,
+    propagate: bool | None = None,
+    threads: bool | None = None,
 ) -> trace.TracerProvider:
     """Record the calls of every supported provider SDK, those imported later included.
 
     Spans go to `tracer_provider`, or to the application's own provider if it has one; either gets our
     exporter besides its own only when `endpoint` is given. Without a provider one is set up, with an OTLP
-    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317. A second call
-    changes nothing but `capture_content`.
+    exporter to `endpoint`, or to where the OTEL_* variables say, or to http://localhost:4317. Metrics go to
+    `meter_provider`, or to the application's own if it has one.
+
+    `capture_content`: True or "span", "event", "span_and_event", False. `redact` gets every part of a message
+    and returns it changed, or None to leave it out; if it fails, that call's content is left out.
+    `content_limit`: characters of text kept of a part. `count_tokens(text, model)` counts where a provider
+    tells no usage; such usage is marked as estimated. `include_usage` asks for the usage of streams where the
+    application does not. `propagate` sends `traceparent` to the provider and puts session and user into
+    baggage. `threads` lets threads and executors go on in the context of who starts them.
+
+    A second call changes nothing but these seven. Raises ValueError for a value that none of them takes.
     """
-    if not _state.on or capture_content is not None:
-        content.decide(capture=capture_content)
+    decide_content = content.change if _state.on else content.decide
+    decide_options = options.change if _state.on else options.decide
+    decide_content(capture=capture_content, redact=redact, limit=content_limit, count_tokens=count_tokens)
+    decide_options(include_usage=include_usage, propagate=propagate)
+    if threads is not None:
+        with quietly("keeping the context of threads"):
+            (thread_context.keep_context if threads else thread_context.stop)()
     if not _state.on:
         _state.on = True
         _state.endpoint_given = endpoint is not None
         with quietly("setting up tracing"):
             _choose_provider(tracer_provider, endpoint, headers, service_name)
         tracers.choose(tracer_provider)
+        meters.choose(meter_provider)
+        processes.watch(at_exit=_send_the_last, at_shutdown=_send_what_waits, within_s=EXIT_MILLIS / 1000)
         for module in PROVIDERS:
             _hook(module)
     return tracer_provider or trace.get_tracer_provider()
@@ -85,13 +120,30 @@ def uninstrument() -> None:
         _state.adoption.undo()
         _state.adoption = None
     tracers.choose(None)
+    meters.choose(None)
+    loggers.stop()
+    thread_context.stop()
+    processes.stop()
 
 
 def instrument_from_environment() -> None:
     """What `spanledger run` asks for through the environment of the processes it starts."""
     pairs = (item.partition("=") for item in os.environ.get(HEADERS, "").split(",") if "=" in item)
     headers = {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}
-    instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None)
+    threads = os.environ.get(thread_context.THREADS, "").strip().lower() not in {"0", "false", "no", "off"}
+    instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None, threads=threads)
+
+
+def _send_the_last() -> None:
+    for processor in list(_state.processors.values()):
+        processor.shutdown()
+    loggers.stop()
+
+
+def _send_what_waits() -> None:
+    for processor in list(_state.processors.values()):
+        processor.force_flush()
+    loggers.flush()
 
 
 def _choose_provider(
@@ -131,6 +183,8 @@ def _attach(provider: Any, endpoint: str | None, headers: Mapping[str, str] | No
     exporter = exporter_for(endpoint, headers) if export and not processor.exports else None
     if exporter is not None:
         processor.start_exporting(exporter)
+    if processor.exports:
+        loggers.export_to(endpoint, headers, getattr(provider, "resource", None))
 
 
 def _adopt_later_provider() -> None:
@@ -155,6 +209,8 @@ def _hand_over(provider: Any) -> bool:
         return False
     if not hasattr(provider, "add_span_processor") or not hasattr(trace, "_TRACER_PROVIDER"):
         return False
+    if not _state.endpoint_given:
+        loggers.stop()
     processor = _state.processors[made] if _state.endpoint_given else LedgerProcessor()
     provider.add_span_processor(processor)
     _state.processors[provider] = processor

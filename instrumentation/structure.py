@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
+from spanledger.instrumentation.calls import Message
 from spanledger.instrumentation.content import policy, to_json
 from spanledger.instrumentation.context import ambient, clean, enter, leave
 from spanledger.instrumentation.invocation import current, exception_event, known, record_error
@@ -35,6 +36,7 @@ class Step:
     def __init__(self, operation: str, name: str, attributes: Mapping[str, Any]) -> None:
         self.span: Span = INVALID_SPAN
         self._is_tool = operation == names.OPERATION_EXECUTE_TOOL
+        self._name = name
         with quietly("starting a step"):
             here = ambient()
             conversation = here.get(names.SESSION_ID)
@@ -49,15 +51,19 @@ class Step:
 
     def arguments(self, value: Any) -> None:
         """What a tool was called with; kept only while content is captured."""
-        self._content(names.TOOL_CALL_ARGUMENTS, value)
+        self._content(names.TOOL_CALL_ARGUMENTS, {"type": "tool_call", "arguments": value}, "arguments")
 
     def result(self, value: Any) -> None:
         """What a tool answered; kept only while content is captured."""
-        self._content(names.TOOL_CALL_RESULT, value)
+        self._content(names.TOOL_CALL_RESULT, {"type": "tool_call_response", "response": value}, "response")
 
-    def _content(self, key: str, value: Any) -> None:
-        if self._is_tool and value is not None and policy().span:
-            with quietly("recording a tool's content"):
+    def _content(self, key: str, part: Message, member: str) -> None:
+        if not self._is_tool or part[member] is None or not policy().span:
+            return
+        with quietly("recording a tool's content"):
+            kept = policy().part({**part, "name": self._name})
+            value = kept.get(member) if kept is not None else None
+            if value is not None:
                 self.span.set_attribute(key, clean(value) if isinstance(value, str) else to_json(value))
 
     def finish(self, error: BaseException | None = None) -> None:

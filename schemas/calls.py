@@ -35,6 +35,13 @@ OPERATIONS: dict[str, str] = {
     "acompletion": "LLM",
     "responses": "LLM",
     "aresponses": "LLM",
+    # Our own instrumentation's words for what the conventions have no name for.
+    "image_generation": "LLM",
+    "speech": "LLM",
+    "transcription": "LLM",
+    "translation": "LLM",
+    "batch": "LLM",
+    "moderation": "GUARDRAIL",
     "embeddings": "EMBEDDING",
     "embedding": "EMBEDDING",
     "aembedding": "EMBEDDING",

@@ -372,10 +372,15 @@ def _fetch(url: str, method: str = "GET") -> Any:
 
 
 @contextmanager
-def running(host: str = "127.0.0.1") -> Iterator[StubProvider]:
-    """The provider in a thread on a free port, stopped at the end of the block."""
+def running(host: str = "127.0.0.1", app: FastAPI | None = None) -> Iterator[StubProvider]:
+    """The provider, or another one, in a thread on a free port, stopped at the end of the block."""
     config = uvicorn.Config(
-        create_app(), host=host, port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
+        app or create_app(),
+        host=host,
+        port=0,
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="stub-provider", daemon=True)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from spanledger.collector.metrics import Metrics
-from spanledger.instrumentation import content, setup
+from spanledger.instrumentation import content, options, setup, threads
 from spanledger.query_api.app import create_app
 from spanledger.query_api.messages import sources
 from spanledger.schemas.database import parse_target
@@ -29,7 +29,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglo
 ADRS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SETTINGS = {f"SPANLEDGER_{name.upper()}": field for name, field in Settings.model_fields.items()}
-INSTRUMENTATION = {setup.ENDPOINT, setup.HEADERS, content.OWN_SWITCH}
+INSTRUMENTATION = {
+    *(setup.ENDPOINT, setup.HEADERS, content.OWN_SWITCH, content.LIMIT),
+    *(options.INCLUDE_USAGE, options.PROPAGATE, threads.THREADS),
+}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A command may have variables in front.
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*spanledger ([a-z-].*)")

@@ -8,7 +8,17 @@ import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
-_TRIGGERS = ("openai", "spanledger.instrumentation")
+_TRIGGERS = (
+    "anthropic",
+    "cohere",
+    "google.genai",
+    "mistralai",
+    "mistralai.azure.client",
+    "mistralai.client",
+    "mistralai.gcp.client",
+    "openai",
+    "spanledger.instrumentation",
+)
 
 
 def _run_hidden() -> None:

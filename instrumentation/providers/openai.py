@@ -1,173 +1,314 @@
-"""The OpenAI SDK: a table of endpoints, and how to read their requests, responses and chunks.
+"""The OpenAI SDK: a table of endpoints, and how to read their requests, responses and chunks."""
 
-Every call of the SDK passes through `request` of its client, typed, raw and streaming ones alike, after the
-arguments were made into plain JSON. Patching there leaves no entry point out, never consumes an iterator
-that belongs to the user, sees no "not given" marker, and holds for clients and wrappers that already exist.
-"""
-
-from collections.abc import Callable, Collection
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import context as otel_context
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
-from opentelemetry.trace import TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from spanledger.instrumentation import cost, suppression
-from spanledger.instrumentation.calls import Accumulator, Request
-from spanledger.instrumentation.invocation import Invocation, current
-from spanledger.instrumentation.patching import Patch
-from spanledger.instrumentation.providers import openai_chat
+from spanledger.instrumentation import options as settings
+from spanledger.instrumentation.calls import Accumulator, Message, Request
+from spanledger.instrumentation.invocation import Invocation
+from spanledger.instrumentation.providers import (
+    openai_background,
+    openai_batches,
+    openai_chat,
+    openai_media,
+    openai_responses,
+    openai_texts,
+    openai_usage,
+)
+from spanledger.instrumentation.providers.stainless import Call, Following, StainlessInstrumentor
 from spanledger.instrumentation.quiet import quietly
-from spanledger.instrumentation.streams import Recording, watch_body, watch_stream
-from spanledger.instrumentation.tracers import tracer
+from spanledger.instrumentation.streams import BodyTap, Recording, watch_body
 from spanledger.schemas import attributes as names
 from spanledger.schemas.hosts import provider_of
+
+Json = Mapping[str, Any]
+
+
+def _no_messages(_body: Json) -> list[Message]:
+    return []
+
+
+def _no_attributes(_body: Json) -> dict[str, AttributeValue | None]:
+    return {}
+
+
+def _of_content(kind: Callable[[bool], Accumulator]) -> Callable[[bool, Json], Accumulator]:
+    """Most answers are read without a look at the request."""
+    return lambda content, _body: kind(content)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One kind of call: its name in the conventions and the readers of its bodies."""
+    """One kind of call: its name in the conventions and the readers of its bodies.
+
+    `accumulator` is told whether content is kept, and the body; `asks_usage`: a stream tells usage if asked.
+    """
 
     operation: str
-    api_type: str
-    attributes: Callable[[Any], dict[str, AttributeValue | None]]
-    input_messages: Callable[[Any], list[dict[str, Any]]]
-    tool_definitions: Callable[[Any], list[dict[str, Any]]]
-    accumulator: Callable[[bool], Accumulator]
+    accumulator: Callable[[bool, Json], Accumulator]
+    api_type: str | None = None
+    attributes: Callable[[Json], dict[str, AttributeValue | None]] = _no_attributes
+    input_messages: Callable[[Json], list[Message]] = _no_messages
+    system_instructions: Callable[[Json], list[Message]] = _no_messages
+    tool_definitions: Callable[[Json], list[Message]] = _no_messages
+    asks_usage: bool = False
 
 
+_CHAT = Endpoint(
+    operation=names.OPERATION_CHAT,
+    api_type="chat_completions",
+    attributes=openai_chat.request_attributes,
+    input_messages=openai_chat.input_messages,
+    tool_definitions=openai_chat.tool_definitions,
+    accumulator=_of_content(openai_chat.ChatAccumulator),
+    asks_usage=True,
+)
+_RESPONSES = Endpoint(
+    operation=names.OPERATION_CHAT,
+    api_type="responses",
+    attributes=openai_responses.request_attributes,
+    input_messages=openai_responses.input_messages,
+    system_instructions=openai_responses.system_instructions,
+    tool_definitions=openai_responses.tool_definitions,
+    accumulator=_of_content(openai_responses.ResponsesAccumulator),
+)
+_IMAGES = Endpoint(
+    operation=names.OPERATION_IMAGE_GENERATION,
+    attributes=openai_media.image_attributes,
+    input_messages=openai_media.input_messages,
+    accumulator=_of_content(openai_media.ImageAccumulator),
+)
+_TRANSCRIPTION = Endpoint(
+    operation=names.OPERATION_TRANSCRIPTION,
+    attributes=openai_media.transcription_attributes,
+    input_messages=openai_media.input_messages,
+    accumulator=_of_content(openai_media.TranscriptionAccumulator),
+)
+# What is sent to these addresses calls a model.
 ENDPOINTS = {
-    "/chat/completions": Endpoint(
-        operation=names.OPERATION_CHAT,
-        api_type="chat_completions",
+    "/chat/completions": _CHAT,
+    "/responses": _RESPONSES,
+    "/responses/compact": _RESPONSES,
+    "/completions": Endpoint(
+        operation=names.OPERATION_TEXT_COMPLETION,
         attributes=openai_chat.request_attributes,
-        input_messages=openai_chat.input_messages,
-        tool_definitions=openai_chat.tool_definitions,
-        accumulator=openai_chat.ChatAccumulator,
+        input_messages=openai_texts.prompt_messages,
+        accumulator=_of_content(openai_chat.ChatAccumulator),
+        asks_usage=True,
+    ),
+    "/embeddings": Endpoint(
+        operation=names.OPERATION_EMBEDDINGS,
+        attributes=openai_texts.embedding_attributes,
+        input_messages=openai_texts.input_messages,
+        accumulator=_of_content(openai_texts.EmbeddingAccumulator),
+    ),
+    "/images/generations": _IMAGES,
+    "/images/edits": _IMAGES,
+    "/images/variations": _IMAGES,
+    "/audio/speech": Endpoint(
+        operation=names.OPERATION_SPEECH,
+        attributes=openai_media.speech_attributes,
+        input_messages=openai_media.input_messages,
+        accumulator=openai_media.SpeechAccumulator,
+    ),
+    "/audio/transcriptions": _TRANSCRIPTION,
+    "/audio/translations": Endpoint(
+        operation=names.OPERATION_TRANSLATION,
+        attributes=openai_media.transcription_attributes,
+        input_messages=openai_media.input_messages,
+        accumulator=_of_content(openai_media.TranscriptionAccumulator),
+    ),
+    "/moderations": Endpoint(
+        operation=names.OPERATION_MODERATION,
+        input_messages=openai_texts.input_messages,
+        accumulator=_of_content(openai_texts.ModerationAccumulator),
     ),
 }
+_FETCH = Endpoint(
+    operation=names.OPERATION_FETCH_RESPONSE,
+    api_type="responses",
+    accumulator=_of_content(openai_responses.FetchAccumulator),
+)
+# Its answers are read by the endpoint of the batch.
+_FILE = Endpoint(
+    operation=names.OPERATION_FETCH_RESPONSE, accumulator=_of_content(openai_chat.ChatAccumulator)
+)
+_RESPONSE = re.compile(r"/responses/(?!input_tokens$)[^/]+")
+_CANCEL = re.compile(r"/responses/[^/]+/cancel")
+_FILE_CONTENT = re.compile(r"/files/([^/]+)/content")
+_BATCHES = re.compile(r"/batches(/[^/]+(/cancel)?)?")
 # The client class decides where it can: an Azure client may sit in front of any host.
 _CLIENTS = {"BaseAzureClient": "azure.ai.openai", "BedrockOpenAI": "aws.bedrock"}
-_SCOPE = __name__
+# Ollama answers on this port unless told otherwise; other servers at home have none of their own.
+_PORTS = {11434: "ollama"}
 
 
-class OpenAIInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+class OpenAIInstrumentor(StainlessInstrumentor):
     """Records the calls of every OpenAI client in this process, those that exist already included."""
 
-    _patches: tuple[Patch, ...] = ()
-    _tracer_provider: TracerProvider | None = None
+    scope = __name__
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return ("openai >= 1.66, < 4",)
+        return ("openai >= 1.54, < 4",)
 
-    def _instrument(self, **kwargs: Any) -> None:
+    def clients(self) -> Sequence[type]:
         import openai
 
-        self._tracer_provider = kwargs.get("tracer_provider")
-        cost.preload()
-        self._patches = (
-            Patch(openai.OpenAI, "request", self._request),
-            Patch(openai.AsyncOpenAI, "request", self._async_request),
-        )
+        return openai.OpenAI, openai.AsyncOpenAI
 
-    def _uninstrument(self, **_kwargs: Any) -> None:
-        for patch in self._patches:
-            patch.undo()
-        self._patches = ()
+    def _uninstrument(self, **kwargs: Any) -> None:
+        super()._uninstrument(**kwargs)
+        openai_batches.settle()
+        openai_background.OPEN_CALLS.end_all()
 
-    def _request(
-        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        call = self._begin(client, args, kwargs)
-        if call is None:
-            return wrapped(*args, **kwargs)
-        try:
-            with current(call.invocation.context):
-                result = wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        call.deliver(result)
-        return result
+    def begin(self, client: Any, options: Any, *, streaming: bool) -> Following | None:
+        path = str(options.url).partition("?")[0]
+        if str(options.method).lower() == "get":
+            return self._begin_get(client, options, path, streaming=streaming)
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is not None:
+            return self._begin_call(endpoint, client, options, streaming=streaming)
+        if _CANCEL.fullmatch(path):
+            return _Overhearing(_hear_response)
+        return _Overhearing(openai_batches.FILES.learn) if _BATCHES.fullmatch(path) else None
 
-    async def _async_request(
-        self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        call = self._begin(client, args, kwargs)
-        if call is None:
-            return await wrapped(*args, **kwargs)
-        try:
-            with current(call.invocation.context):
-                result = await wrapped(*args, **kwargs)
-        except BaseException as error:
-            call.fail(error)
-            raise
-        call.deliver(result)
-        return result
+    def _begin_get(self, client: Any, options: Any, path: str, *, streaming: bool) -> Following | None:
+        if _RESPONSE.fullmatch(path):
+            return self._begin_call(_FETCH, client, options, streaming=streaming)
+        if _BATCHES.fullmatch(path):
+            return _Overhearing(openai_batches.FILES.learn)
+        file = _FILE_CONTENT.fullmatch(path)
+        batch = openai_batches.FILES.get(file.group(1)) if file else None
+        endpoint = ENDPOINTS.get(batch.path) if batch else None
+        if file is None or batch is None or endpoint is None:
+            return None
+        return self._begin_file(client, options, file.group(1), batch, endpoint)
 
-    def _begin(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "_Call | None":
-        with quietly("starting a span"):
-            options = kwargs["options"] if "options" in kwargs else args[1]
-            endpoint = ENDPOINTS.get(options.url)
-            if endpoint is None or suppression.suppressed():
-                return None
-            silence_all = any(patch.foreign for patch in self._patches)
-            invocation = Invocation(
-                tracer(_SCOPE, self._tracer_provider),
-                _read_request(endpoint, client, options, streaming=bool(kwargs.get("stream"))),
-                silence_all=silence_all,
-                outer=suppression.outer_attributes(otel_context.get_current()),
-            )
-            return _Call(invocation, endpoint.accumulator(invocation.policy.any), options)
-        return None
+    def _begin_call(self, endpoint: Endpoint, client: Any, options: Any, *, streaming: bool) -> Call:
+        body = _body(options)
+        streaming = streaming or body.get("stream_format") == "sse"
+        invocation = self.invocation(_read_request(endpoint, client, body, streaming=streaming))
+        accumulator = endpoint.accumulator(invocation.policy.any, body)
+        wanted = endpoint.asks_usage and settings.options().include_usage
+        asked = openai_usage.asking(body) if wanted else None
+        if asked is not None:
+            options.json_data = asked
+        recording = _recording(invocation, accumulator, body)
+        return _Call(invocation, accumulator, options, recording, hide_usage=asked is not None)
+
+    def _begin_file(
+        self, client: Any, options: Any, file: str, batch: openai_batches.Batch, endpoint: Endpoint
+    ) -> Call:
+        def accumulator(content: bool) -> Accumulator:  # noqa: FBT001 - as in the table
+            return endpoint.accumulator(content, {})
+
+        invocation = self.invocation(_read_request(_FILE, client, {}, streaming=False))
+        line = openai_batches.Line(endpoint.operation, endpoint.api_type, accumulator)
+        recording = openai_batches.FileRecording(invocation, file, batch, line, self.invocation)
+        return _Call(invocation, openai_batches.FileAccumulator(batch), options, recording)
 
 
-class _Call:
-    """Between the request and whatever object the SDK answers with."""
+class _Call(Call):
+    """One request; what is special about it is in its recording."""
 
-    def __init__(self, invocation: Invocation, accumulator: Accumulator, options: Any) -> None:
-        self.invocation = invocation
-        self._recording = Recording(invocation, accumulator)
-        with quietly("following a parser"):
-            self._follow_parser(options, accumulator)
+    def __init__(
+        self,
+        invocation: Invocation,
+        accumulator: Accumulator,
+        options: Any,
+        recording: Recording,
+        *,
+        hide_usage: bool = False,
+    ) -> None:
+        super().__init__(invocation, accumulator, options)
+        self.recording = recording
+        self._hide_usage = hide_usage
 
-    def _follow_parser(self, options: Any, accumulator: Accumulator) -> None:
-        """A parser that rejects an answer must not hide what the answer cost."""
-        parser = options.post_parser
-        if not callable(parser):
-            return
-
-        def read_then_parse(completion: Any) -> Any:
-            with quietly("reading a response"):
-                accumulator.add(completion)
-            return parser(completion)
-
-        options.post_parser = read_then_parse
-
-    def fail(self, error: BaseException) -> None:
-        self._recording.fail(error)
+    def body_reader(self, response: Any) -> type[BodyTap]:
+        kind = str(response.headers.get("content-type", ""))
+        plain = "json" not in kind and "event-stream" not in kind
+        of_file = isinstance(self.recording, openai_batches.FileRecording)
+        return openai_media.PlainTap if plain or of_file else BodyTap
 
     def deliver(self, result: Any) -> None:
-        """Read the answer, or watch it while the user reads it."""
-        with quietly("reading a response"):
+        if type(result).__name__ == "HttpxBinaryResponseContent":
+            with quietly("reading a response"):
+                self._watch(result.response)
+                return
+        raw = getattr(result, "http_response", None)
+        if raw is not None:
+            with quietly("reading a response"):
+                self._watch(raw)
+                return
+        super().deliver(result)
+        if self._hide_usage and hasattr(result, "_iterator"):
+            with quietly("hiding a chunk"):
+                openai_usage.hide_from_stream(result)
+
+    def _watch(self, response: Any) -> None:
+        streaming = self.invocation.request.stream
+        watch_body(response, self.recording, events=streaming, reader=self.body_reader(response))
+        if self._hide_usage and not response.is_closed:
+            openai_usage.hide_from_body(response)
+
+
+class _Overhearing:
+    """A request that calls no model and has no span, but whose answer says something about those that do."""
+
+    producing = False
+
+    def __init__(self, hear: Callable[[Any], None]) -> None:
+        self.context = otel_context.get_current()
+        self.chunk = hear
+
+    def fail(self, error: BaseException) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def deliver(self, result: Any) -> None:
+        with quietly("reading an answer"):
             raw = getattr(result, "http_response", None)
-            if raw is not None:
-                watch_body(raw, self._recording, events=self.invocation.request.stream)
-                return
-            if hasattr(result, "_iterator"):
-                watch_stream(result, self._recording)
-                return
-            self._recording.chunk(result)
-        self._recording.finish()
+            if raw is None:
+                self.chunk(result)
+            elif raw.is_closed:
+                self.chunk(json.loads(raw.content))
 
 
-def _read_request(endpoint: Endpoint, client: Any, options: Any, *, streaming: bool) -> Request:
+def _hear_response(response: Any) -> None:
+    """A cancelled response has ended, too."""
+    answer = openai_responses.FetchAccumulator(False)
+    answer.add(response)
+    openai_background.settle(answer)
+
+
+def _recording(invocation: Invocation, accumulator: Accumulator, body: Json) -> Recording:
+    if isinstance(accumulator, openai_responses.FetchAccumulator):
+        return openai_background.FetchRecording(invocation, accumulator)
+    if isinstance(accumulator, openai_responses.ResponsesAccumulator):
+        background = bool(body.get("background"))
+        return openai_background.ResponseRecording(invocation, accumulator, background=background)
+    if isinstance(accumulator, openai_chat.ChatAccumulator):
+        return Recording(invocation, accumulator)
+    return openai_media.MediaRecording(invocation, accumulator)
+
+
+def _body(options: Any) -> Json:
     body = options.json_data if isinstance(options.json_data, dict) else {}
+    return {**body, openai_media.FILES: options.files} if options.files else body
+
+
+def _read_request(endpoint: Endpoint, client: Any, body: Json, *, streaming: bool) -> Request:
     url = client.base_url
     model = body.get("model")
-    attributes = {
+    attributes: dict[str, AttributeValue | None] = {
         names.SERVER_ADDRESS: url.host or None,
         names.SERVER_PORT: url.port or {"https": 443, "http": 80}.get(url.scheme),
         names.OPENAI_API_TYPE: endpoint.api_type,
@@ -176,17 +317,18 @@ def _read_request(endpoint: Endpoint, client: Any, options: Any, *, streaming: b
         attributes.update(endpoint.attributes(body))
     return Request(
         operation=endpoint.operation,
-        provider=_provider(client, url.host),
+        provider=_provider(client, url.host, url.port),
         model=model if isinstance(model, str) else None,
         attributes={key: value for key, value in attributes.items() if value is not None},
         stream=streaming,
         input_messages=lambda: endpoint.input_messages(body),
+        system_instructions=lambda: endpoint.system_instructions(body),
         tool_definitions=lambda: endpoint.tool_definitions(body),
     )
 
 
-def _provider(client: Any, host: str) -> str:
+def _provider(client: Any, host: str, port: int | None) -> str:
     for kind in type(client).__mro__:
         if kind.__name__ in _CLIENTS:
             return _CLIENTS[kind.__name__]
-    return provider_of(host) or "openai"
+    return provider_of(host) or _PORTS.get(port or 0) or "openai"

@@ -13,6 +13,7 @@ from spanledger.instrumentation.content import (
     tool_call_part,
     tool_response_part,
 )
+from spanledger.instrumentation.reading import field, items
 from spanledger.schemas import attributes as names
 
 # Attribute, then the request parameters that fill it, the newer name first.
@@ -36,27 +37,21 @@ _DOUBLES = {
 _FINISH_REASONS = {"tool_calls": "tool_call", "function_call": "tool_call"}
 
 
-def field(value: Any, name: str) -> Any:
-    """A field of a model or of plain JSON; raw responses are read as the latter."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-
-
-def items(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
 def request_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue | None]:
-    found: dict[str, AttributeValue | None] = {}
-    for attribute, parameters in _PARAMETERS.items():
-        value = next((body[name] for name in parameters if body.get(name) is not None), None)
-        is_number = isinstance(value, int | float) and attribute in _DOUBLES
-        found[attribute] = float(value) if is_number else value  # type: ignore[arg-type]
+    found = {attribute: parameter(body, attribute, given) for attribute, given in _PARAMETERS.items()}
     stop, choices, tier = body.get("stop"), body.get("n"), body.get("service_tier")
     found[names.REQUEST_STOP_SEQUENCES] = [stop] if isinstance(stop, str) else stop
     found[names.REQUEST_CHOICE_COUNT] = choices if choices != 1 else None
     found[names.OPENAI_REQUEST_SERVICE_TIER] = tier if tier != "auto" else None
     found[names.OUTPUT_TYPE] = _output_type(body)
     return found
+
+
+def parameter(body: Mapping[str, Any], attribute: str, given: Iterable[str]) -> AttributeValue | None:
+    """The first of the request's parameters that is given, in the type of its attribute."""
+    value = next((body[name] for name in given if body.get(name) is not None), None)
+    is_number = isinstance(value, int | float) and attribute in _DOUBLES
+    return float(value) if is_number else value  # type: ignore[arg-type]
 
 
 def _output_type(body: Mapping[str, Any]) -> str | None:
@@ -150,21 +145,21 @@ def read_usage(usage: Any) -> Usage | None:
         return None
     inputs, outputs = field(usage, "prompt_tokens_details"), field(usage, "completion_tokens_details")
     return Usage(
-        input=_count(usage, "prompt_tokens"),
-        output=_count(usage, "completion_tokens"),
-        cache_read=_count(inputs, "cached_tokens"),
-        cache_write=_count(inputs, "cache_write_tokens"),
-        reasoning=_count(outputs, "reasoning_tokens"),
-        text_input=_count(inputs, "text_tokens"),
-        text_output=_count(outputs, "text_tokens"),
-        image_input=_count(inputs, "image_tokens"),
-        image_output=_count(outputs, "image_tokens"),
-        audio_input=_count(inputs, "audio_tokens"),
-        audio_output=_count(outputs, "audio_tokens"),
+        input=token_count(usage, "prompt_tokens"),
+        output=token_count(usage, "completion_tokens"),
+        cache_read=token_count(inputs, "cached_tokens"),
+        cache_write=token_count(inputs, "cache_write_tokens"),
+        reasoning=token_count(outputs, "reasoning_tokens"),
+        text_input=token_count(inputs, "text_tokens"),
+        text_output=token_count(outputs, "text_tokens"),
+        image_input=token_count(inputs, "image_tokens"),
+        image_output=token_count(outputs, "image_tokens"),
+        audio_input=token_count(inputs, "audio_tokens"),
+        audio_output=token_count(outputs, "audio_tokens"),
     )
 
 
-def _count(counts: Any, name: str) -> int | None:
+def token_count(counts: Any, name: str) -> int | None:
     value = field(counts, name) if counts is not None else None
     known = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return value if known else None
@@ -250,6 +245,8 @@ class ChatAccumulator:
             return
         if field(choice, "message") is not None:
             found.whole = field(choice, "message")
+        elif field(choice, "text"):
+            found.text.append(field(choice, "text"))
         else:
             found.add_delta(field(choice, "delta"))
 

@@ -10,9 +10,12 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
-from spanledger.instrumentation import content, instrument, quiet, uninstrument
+from spanledger.instrumentation import content, instrument, options, quiet, uninstrument
+from spanledger.schemas import attributes as names
 from spanledger.server import stub_provider
+from tests.instrumentation.conventions import check_all
 
 
 @dataclass
@@ -45,16 +48,37 @@ def stub() -> Iterator[stub_provider.StubProvider]:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (content.OWN_SWITCH, content.OTEL_SWITCH, "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+    ours = (content.OWN_SWITCH, content.OTEL_SWITCH, content.LIMIT, options.INCLUDE_USAGE, options.PROPAGATE)
+    for name in (*ours, "OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def make_recorded() -> Iterator[Callable[..., Recorded]]:
+def all_recorded() -> list[Recorded]:
+    return []
+
+
+@pytest.fixture
+def by_the_conventions(all_recorded: list[Recorded]) -> Iterator[None]:
+    """For a whole file by `pytestmark`: every span of a call that its tests leave is held to the table."""
+    yield
+    check_all(
+        [
+            span
+            for recorded in all_recorded
+            for span in recorded.all()
+            if span.kind is SpanKind.CLIENT and names.OPERATION_NAME in (span.attributes or {})
+        ]
+    )
+
+
+@pytest.fixture
+def make_recorded(all_recorded: list[Recorded]) -> Iterator[Callable[..., Recorded]]:
     """Instrument with these settings; undone after the test."""
 
     def make(**settings: Any) -> Recorded:
         recorded = Recorded(TracerProvider(shutdown_on_exit=False))
+        all_recorded.append(recorded)
         recorded.provider.add_span_processor(SimpleSpanProcessor(recorded.exporter))
         instrument(tracer_provider=recorded.provider, **settings)
         return recorded
@@ -62,6 +86,7 @@ def make_recorded() -> Iterator[Callable[..., Recorded]]:
     yield make
     uninstrument()
     content.decide(capture=False)
+    options.decide()
 
 
 @pytest.fixture

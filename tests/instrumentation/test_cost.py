@@ -9,7 +9,7 @@ from decimal import Decimal
 import genai_prices
 import pytest
 
-from spanledger.instrumentation import cost, quiet
+from spanledger.instrumentation import cost, quiet, rates
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.cost import cost_attributes
 from spanledger.schemas import attributes as names
@@ -76,6 +76,7 @@ def test_usage_that_the_price_list_refuses_is_a_reason_not_an_exception(monkeypa
         raise ValueError("no")
 
     monkeypatch.setattr(genai_prices, "calc_price", refuse)
+    monkeypatch.setattr(rates._Kept, "rates", {})
     quiet._said.clear()
     found = cost_attributes("openai", ("gpt-4o",), USAGE, NOW)
     assert found == {names.COST_REASON: names.REASON_INVALID_USAGE}
@@ -97,3 +98,39 @@ def test_money_is_written_without_an_exponent(amount):
 def test_the_price_list_is_not_loaded_by_importing_the_instrumentation():
     code = "import sys, spanledger.instrumentation; sys.exit('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=20).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "total"),
+    [
+        ("whisper-1", Usage(units={"audio_seconds": 1800}), "0.18"),
+        ("tts-1", Usage(units={"input_characters": 1000}), "0.015"),
+        ("gpt-4o", Usage(input=0, output=0, units={"web_searches": 3}), "0.03"),
+        (
+            "gpt-image-1.5",
+            Usage(input=1000, output=500, image_input=300, image_output=400),
+            "0.0197",  # 700 x 5, 300 x 8, 100 x 10 and 400 x 32 dollars a million
+        ),
+        ("omni-moderation-latest", Usage(input=100), "0"),
+    ],
+)
+def test_pictures_seconds_characters_and_searches_have_prices_of_their_own(model, usage, total):
+    assert Decimal(cost_attributes("openai", (model,), usage, NOW)[names.COST_TOTAL]) == Decimal(total)
+
+
+@pytest.mark.parametrize(
+    ("model", "usage"),
+    [
+        ("gpt-4o-mini-tts", Usage(units={"input_characters": 1000})),
+        ("tts-1", Usage(input=10, output=0)),
+        ("gpt-4o", Usage(units={"audio_seconds": 10})),
+    ],
+)
+def test_a_model_is_not_free_because_something_else_was_counted_than_it_is_billed_by(model, usage):
+    assert cost_attributes("openai", (model,), usage, NOW) == {names.COST_REASON: names.REASON_NO_USAGE}
+
+
+def test_a_batch_has_the_price_of_batches():
+    whole = cost_attributes("openai", ("gpt-4o-mini",), Usage(input=1_000_000, output=0), NOW)
+    batch = cost_attributes("openai", ("gpt-4o-mini",), Usage(input=1_000_000, output=0), NOW, "batch")
+    assert Decimal(batch[names.COST_TOTAL]) * 2 == Decimal(whole[names.COST_TOTAL])

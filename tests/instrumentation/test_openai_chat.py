@@ -15,6 +15,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from spanledger.instrumentation import session, user
 from spanledger.instrumentation.invocation import error_message
 from spanledger.server import stub_provider
+from tests.instrumentation.conventions import check
+
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
 
 HELLO: list[Any] = [{"role": "user", "content": "hello there Lisbon"}]
 
@@ -35,6 +38,7 @@ def test_a_completion_is_one_client_span_by_the_conventions(spans, client, stub)
         response_format={"type": "text"},
     )
     span = spans.one()
+    check(span, "chat")
     answered = stub.calls()[-1]
     assert (span.name, span.kind, span.status.status_code) == (
         "chat gpt-4o-mini",
@@ -139,6 +143,7 @@ def test_more_cached_tokens_than_input_tokens_neither_fails_nor_costs_less_than_
     attributes = spans.one().attributes
     assert attributes["gen_ai.usage.cache_read.input_tokens"] == 900
     assert Decimal(attributes["spanledger.cost.total"]) > 0
+    spans.clear()  # what this provider claims is against the conventions, and recorded as it claims it
 
 
 def test_an_async_completion_records_the_same(spans, make_async_client):
@@ -389,12 +394,12 @@ def test_when_no_span_can_be_started_the_call_is_made_all_the_same(
 def test_a_stream_of_an_sdk_with_other_insides_is_handed_on_and_leaves_a_span(
     spans, client, monkeypatch, warnings_logged
 ):
-    from spanledger.instrumentation.providers import openai as instrumentor
+    from spanledger.instrumentation.providers import stainless
 
     def broken(*_args: Any) -> None:
         raise AttributeError("_iterator")
 
-    monkeypatch.setattr(instrumentor, "watch_stream", broken)
+    monkeypatch.setattr(stainless, "watch_stream", broken)
     stream = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True)
     assert len(list(stream)) > 1
     assert spans.one().attributes["spanledger.cost.reason"] == "no_usage"

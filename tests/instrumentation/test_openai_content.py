@@ -1,11 +1,14 @@
 """Content: nowhere by default, where the switches say, in the message form of the conventions."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
 from spanledger.instrumentation import content
+
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
 
 HELLO: list[Any] = [
     {"role": "system", "content": "Be brief."},
@@ -140,7 +143,7 @@ def test_a_tools_answer_and_the_models_own_call_are_read_back_from_the_history(s
     ]
 
 
-def test_a_large_image_is_replaced_by_its_hash_and_costs_no_text(spans_with_content, client):
+def test_pictures_and_sounds_become_hash_size_and_type_and_cost_no_text_case_29(spans_with_content, client):
     data = "A" * 100_000
     parts = [
         {"type": "text", "text": "what is this"},
@@ -152,9 +155,10 @@ def test_a_large_image_is_replaced_by_its_hash_and_costs_no_text(spans_with_cont
     text, image, link, audio = messages(spans_with_content.one(), "input.messages")[0]["parts"]
     assert text == {"type": "text", "content": "what is this"}
     assert (image["type"], image["mime_type"], image["content"]) == ("blob", "image/png", "")
-    assert (image["omitted_characters"], len(image["sha256"])) == (100_000, 64)
+    assert (image["size"], image["sha256"]) == (75_000, hashlib.sha256(bytes(75_000)).hexdigest())
     assert link["uri"] == "https://example.org/a.png"
-    assert (audio["modality"], audio["mime_type"], audio["content"]) == ("audio", "audio/wav", "UklGRg==")
+    assert (audio["modality"], audio["mime_type"], audio["content"]) == ("audio", "audio/wav", "")
+    assert (audio["size"], audio["sha256"]) == (4, hashlib.sha256(b"RIFF").hexdigest())
 
 
 def test_in_event_mode_content_is_in_a_log_event_and_not_on_the_span(make_recorded, client, monkeypatch):

@@ -7,6 +7,8 @@ from typing import Any
 import openai
 import pytest
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 HELLO: list[Any] = [{"role": "user", "content": "hello there Lisbon"}]
 ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": HELLO}
 WITH_USAGE: dict[str, Any] = {**ASK, "stream": True, "stream_options": {"include_usage": True}}

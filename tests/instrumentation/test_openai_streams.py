@@ -11,6 +11,8 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.trace import StatusCode
 
+pytestmark = pytest.mark.usefixtures("by_the_conventions")
+
 HELLO: list[Any] = [{"role": "user", "content": "hello there Lisbon"}]
 ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": HELLO}
 STREAM: dict[str, Any] = {**ASK, "stream": True}

@@ -34,6 +34,11 @@ HOSTS = (
     ("router.huggingface.co", "huggingface"),
     ("api.moonshot.ai", "moonshot_ai"),
     ("api.moonshot.cn", "moonshot_ai"),
+    ("api.z.ai", "zai"),
+    ("api.deepinfra.com", "deepinfra"),
+    ("api.sambanova.ai", "sambanova"),
+    ("integrate.api.nvidia.com", "nvidia"),
+    ("ollama.com", "ollama"),
 )
 _BEDROCK = re.compile(r"^bedrock[\w.-]*\.amazonaws\.com(\.cn)?$")
 

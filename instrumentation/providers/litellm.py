@@ -32,8 +32,7 @@ from spanledger.instrumentation.providers.endpoints import (
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.reading import field, items
 from spanledger.schemas import attributes as names
-from spanledger.schemas.calls import PROVIDERS as ALIASES
-from spanledger.schemas.hosts import provider_of
+from spanledger.schemas.hosts import ALIASES, provider_of
 
 # LiteLLM's names for other ways to the same provider.
 _WAYS = {
@@ -324,7 +323,8 @@ class _Producing:
 
 def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments, with a question for the usage of a stream where the application switched that on."""
-    return (openai_usage.asking(kwargs) if options().include_usage else None) or kwargs
+    asked = openai_usage.asked_for(kwargs) if options().include_usage else None
+    return {**kwargs, **asked} if asked else kwargs
 
 
 def _propagated(call: Call, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,12 @@ HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
 PROVIDERS = {
+    "aiobotocore.client": ("spanledger.instrumentation.providers.bedrock", "AsyncBedrockInstrumentor"),
     "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "botocore.client": ("spanledger.instrumentation.providers.bedrock", "BedrockInstrumentor"),
     "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "litellm": ("spanledger.instrumentation.providers.litellm", "LiteLLMInstrumentor"),
     "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
     # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.
     "mistralai.azure.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),

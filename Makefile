@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
+LITELLM := .litellm
 ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
@@ -22,6 +23,13 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -c "import spanledger.collector.rows.block"  # compiles it, once
 	@touch $@
 
+# LiteLLM wants an older openai than the other tests.
+$(LITELLM)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LITELLM)
+	$(LITELLM)/bin/python -m pip install --quiet --upgrade pip
+	$(LITELLM)/bin/python -m pip install --quiet --editable '.[dev-litellm]'
+	@touch $@
+
 install: $(VENV)/.installed  ## make the virtual environment and install everything into it
 
 demo: $(VENV)/.installed  ## run an example application and print the span tree of its calls
@@ -30,7 +38,8 @@ demo: $(VENV)/.installed  ## run an example application and print the span tree 
 serve: $(VENV)/.installed  ## run collector and API on an embedded database until Ctrl-C
 	@exec $(BIN)/spanledger serve
 
-test: $(VENV)/.installed node  ## run all tests
+test: $(VENV)/.installed $(LITELLM)/.installed node  ## run all tests
+	$(LITELLM)/bin/pytest -W default tests/instrumentation/test_litellm.py
 	$(BIN)/pytest
 
 faults: $(VENV)/.installed  ## the fault runs alone, with 100 rounds of kill -9 (or KILL_ROUNDS=20)
@@ -93,4 +102,4 @@ node:
 	fi
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) .matrix .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules
+	rm -rf $(VENV) $(LITELLM) .matrix .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

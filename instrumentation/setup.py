@@ -32,6 +32,7 @@ PROVIDERS = {
     "botocore.client": ("spanledger.instrumentation.providers.bedrock", "BedrockInstrumentor"),
     "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
+    "litellm": ("spanledger.instrumentation.providers.litellm", "LiteLLMInstrumentor"),
     "mistralai": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),
     # Since version 2 `mistralai` is a namespace, whose import cannot be noticed.
     "mistralai.azure.client": ("spanledger.instrumentation.providers.mistral", "MistralInstrumentor"),

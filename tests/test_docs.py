@@ -238,6 +238,7 @@ def setup_variables() -> set[str]:
         ("Base", PROJECT["dependencies"]),
         ("Server", PROJECT["optional-dependencies"]["server"]),
         ("Development", PROJECT["optional-dependencies"]["dev"]),
+        ("Tests of LiteLLM", PROJECT["optional-dependencies"]["dev-litellm"]),
     ],
 )
 def test_every_dependency_is_documented_once_with_a_reason(heading, required):
@@ -250,7 +251,7 @@ def test_every_dependency_is_documented_once_with_a_reason(heading, required):
 
 
 def test_the_groups_of_dependencies_are_the_documented_ones():
-    assert set(PROJECT["optional-dependencies"]) == {"server", "dev"}
+    assert set(PROJECT["optional-dependencies"]) == {"server", "dev", "dev-litellm"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ _TRIGGERS = (
     "botocore.client",
     "cohere",
     "google.genai",
+    "litellm",
     "mistralai",
     "mistralai.azure.client",
     "mistralai.client",

@@ -11,12 +11,16 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-import wrapt
-
 from spanledger.instrumentation import propagation
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.providers import cohere_chat as chat
-from spanledger.instrumentation.providers.endpoints import Asked, Call, Endpoint, EndpointInstrumentor
+from spanledger.instrumentation.providers.endpoints import (
+    Asked,
+    Call,
+    Endpoint,
+    EndpointInstrumentor,
+    decorated,
+)
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.streams import BodyTap, watch_body
 from spanledger.schemas import attributes as names
@@ -75,10 +79,10 @@ class CohereInstrumentor(EndpointInstrumentor):
     def _make_patches(self) -> Iterable[Patch]:
         from cohere.core import http_client
 
-        yield _patch(http_client.HttpClient, "request", self._request)
-        yield _patch(http_client.HttpClient, "stream", self._stream)
-        yield _patch(http_client.AsyncHttpClient, "request", self._async_request)
-        yield _patch(http_client.AsyncHttpClient, "stream", self._async_stream)
+        yield decorated(http_client.HttpClient, "request", self._request)
+        yield decorated(http_client.HttpClient, "stream", self._stream)
+        yield decorated(http_client.AsyncHttpClient, "request", self._async_request)
+        yield decorated(http_client.AsyncHttpClient, "stream", self._async_stream)
 
     def _request(
         self, wrapped: Callable[..., Any], client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -111,14 +115,6 @@ class CohereInstrumentor(EndpointInstrumentor):
         if call is None:
             return wrapped(*args, **kwargs)
         return _AsyncOpening(call, wrapped(*args, **_propagated(call, kwargs)))
-
-
-def _patch(client: type, name: str, wrapper: Callable[..., Any]) -> Patch:
-    # The SDK's own decorators leave a `__wrapped__`, too: that alone tells of no other instrumentation.
-    foreign = isinstance(vars(client)[name], wrapt.ObjectProxy)
-    patch = Patch(client, name, wrapper)
-    patch.foreign = foreign
-    return patch
 
 
 class _Opening:

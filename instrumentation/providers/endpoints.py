@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import TracerProvider
@@ -81,6 +82,7 @@ class Call:
 
     def __init__(self, invocation: Invocation, accumulator: Accumulator) -> None:
         self.invocation = invocation
+        self.accumulator = accumulator
         self.recording = Recording(invocation, accumulator)
 
     def run(
@@ -173,6 +175,14 @@ class EndpointInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             )
             return Call(invocation, asked.endpoint.accumulator(invocation.policy.any))
         return None
+
+
+def decorated(target: Any, name: str, wrapper: Callable[..., Any]) -> Patch:
+    """A patch of what an SDK decorates itself: its `__wrapped__` alone tells of no other instrumentation."""
+    foreign = isinstance(vars(target).get(name), wrapt.ObjectProxy)
+    patch = Patch(target, name, wrapper)
+    patch.foreign = foreign
+    return patch
 
 
 def count(counts: Any, name: str) -> int | None:

@@ -8,7 +8,7 @@ ROOMS  := schemas instrumentation collector query_api server
 NODE   := tests/e2e/node
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test faults fuzz golden test-fast lint format types bench bench-quick bench-query bench-reprice plots soak node clean
+.PHONY: help install demo serve test faults fuzz golden matrix frameworks test-fast lint format types bench bench-quick bench-query bench-reprice plots soak node clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | column -t -s '|'
@@ -50,6 +50,12 @@ fuzz: $(VENV)/.installed  ## damaged requests for ten minutes (or FUZZ_SECONDS=6
 
 golden: $(VENV)/.installed  ## record what other instrumentations send (minutes, from package registries; or NAMES="...")
 	$(BIN)/python -m tests.dialects.record $(NAMES)
+
+matrix: $(VENV)/.installed  ## try older versions of the OpenAI SDK (minutes, from package registries; or VERSIONS="...")
+	$(BIN)/python -m tests.instrumentation.matrix $(VERSIONS)
+
+frameworks: $(VENV)/.installed  ## run applications of real frameworks under us (minutes, from package registries)
+	$(BIN)/python -m tests.instrumentation.frameworks $(NAMES)
 
 test-fast: $(VENV)/.installed  ## run the tests that take less than a few seconds each
 	$(BIN)/pytest -m 'not slow'
@@ -96,4 +102,4 @@ node:
 	fi
 
 clean:  ## remove what the commands above made
-	rm -rf $(VENV) $(LITELLM) .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules
+	rm -rf $(VENV) $(LITELLM) .matrix .recording .mypy .mypy_cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info $(NODE)/node_modules

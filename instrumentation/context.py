@@ -13,6 +13,8 @@ from spanledger.instrumentation import propagation
 from spanledger.schemas import attributes as names
 
 _KEY = "spanledger-ambient-attributes"
+# Truth values are numbers to Python.
+_NUMBERS = (int, float)
 
 
 def ambient(context: Context | None = None) -> Mapping[str, AttributeValue]:
@@ -50,7 +52,7 @@ def attribute_value(value: Any) -> AttributeValue:
     """What OTel accepts as an attribute, otherwise the value's text."""
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, _NUMBERS):
         return value
     if isinstance(value, list | tuple | set | frozenset):
         return [clean(str(item)) for item in value]

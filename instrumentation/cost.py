@@ -1,5 +1,6 @@
 """What a call cost, by the prices of genai-prices, or the reason why that is not known."""
 
+import os
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 
+from spanledger.instrumentation import rates
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.quiet import quietly, warn_once
 from spanledger.schemas import attributes as names
@@ -30,10 +32,33 @@ _PRICE_PROVIDERS = {
 _STANDARD_TIERS = {"auto", "default", "standard"}
 
 
+# Several times what it takes to load the prices.
+_LOADING_S = 10
+_before_forks: list[threading.Thread] = []
+
+
 def preload() -> None:
     """Load the price table in the background: its import takes longer than a call should wait."""
     with quietly("loading prices"):
-        threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True).start()
+        thread = threading.Thread(target=_warm_up, name="spanledger-prices", daemon=True)
+        thread.start()
+        _wait_before_forks(thread)
+
+
+def _wait_before_forks(thread: threading.Thread) -> None:
+    """A child must not begin in the middle of an import: the locks of its modules would stay taken for good.
+
+    That is what an application meets that is loaded before its server forks.
+    """
+    if hasattr(os, "register_at_fork") and not _before_forks:
+        os.register_at_fork(before=_wait)
+    _before_forks[:] = [thread]
+
+
+def _wait() -> None:
+    for loading in _before_forks:
+        if loading is not threading.current_thread():
+            loading.join(_LOADING_S)
 
 
 def _warm_up() -> None:
@@ -108,9 +133,13 @@ def _attributes(price: Any) -> dict[str, AttributeValue]:
 def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier: str | None) -> Any:
     import genai_prices
 
+    plain_counts = _counts(usage)
+    kept = rates.priced(provider, models, tier, when, plain_counts)
+    if kept is not None and kept.total_price:
+        return kept
     known_provider = False
     context = _price_context(tier)
-    counts = genai_prices.Usage(**_counts(usage))
+    counts = genai_prices.Usage(**plain_counts)
     for price_provider in _PRICE_PROVIDERS.get(provider, (provider,)):
         for model in models:
             try:
@@ -121,10 +150,12 @@ def _price(provider: str, models: list[str], usage: Usage, when: datetime, tier:
                     genai_request_timestamp=when,
                     price_context=context,
                 )
-                return price if _is_billed_by(price, usage) else names.REASON_NO_USAGE
             except LookupError as error:
                 # The library has one exception for both; only its text tells them apart.
                 known_provider = known_provider or "find model" in str(error)
+                continue
+            rates.keep(provider, models, tier, when, counts=plain_counts, calculation=price)
+            return price if _is_billed_by(price, usage) else names.REASON_NO_USAGE
     return names.REASON_UNKNOWN_MODEL if known_provider else names.REASON_UNKNOWN_PROVIDER
 
 

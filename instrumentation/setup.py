@@ -16,8 +16,9 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, loggers, meters, options, tracers
-from spanledger.instrumentation.export import LedgerProcessor, exporter_for
+from spanledger.instrumentation import content, loggers, meters, options, processes, tracers
+from spanledger.instrumentation import threads as thread_context
+from spanledger.instrumentation.export import EXIT_MILLIS, LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.quiet import quietly
 
@@ -26,6 +27,7 @@ HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
 PROVIDERS = {
+    "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
     "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
     "litellm": ("spanledger.instrumentation.providers.litellm", "LiteLLMInstrumentor"),
@@ -67,6 +69,7 @@ def instrument(
     count_tokens: content.CountTokens | None = None,
     include_usage: bool | None = None,
     propagate: bool | None = None,
+    threads: bool | None = None,
 ) -> trace.TracerProvider:
     """Record the calls of every supported provider SDK, those imported later included.
 
@@ -80,14 +83,17 @@ def instrument(
     `content_limit`: characters of text kept of a part. `count_tokens(text, model)` counts where a provider
     tells no usage; such usage is marked as estimated. `include_usage` asks for the usage of streams where the
     application does not. `propagate` sends `traceparent` to the provider and puts session and user into
-    baggage.
+    baggage. `threads` lets threads and executors go on in the context of who starts them.
 
-    A second call changes nothing but these six. Raises ValueError for a value that none of them takes.
+    A second call changes nothing but these seven. Raises ValueError for a value that none of them takes.
     """
     decide_content = content.change if _state.on else content.decide
     decide_options = options.change if _state.on else options.decide
     decide_content(capture=capture_content, redact=redact, limit=content_limit, count_tokens=count_tokens)
     decide_options(include_usage=include_usage, propagate=propagate)
+    if threads is not None:
+        with quietly("keeping the context of threads"):
+            (thread_context.keep_context if threads else thread_context.stop)()
     if not _state.on:
         _state.on = True
         _state.endpoint_given = endpoint is not None
@@ -95,6 +101,7 @@ def instrument(
             _choose_provider(tracer_provider, endpoint, headers, service_name)
         tracers.choose(tracer_provider)
         meters.choose(meter_provider)
+        processes.watch(at_exit=_send_the_last, at_shutdown=_send_what_waits, within_s=EXIT_MILLIS / 1000)
         for module in PROVIDERS:
             _hook(module)
     return tracer_provider or trace.get_tracer_provider()
@@ -116,13 +123,28 @@ def uninstrument() -> None:
     tracers.choose(None)
     meters.choose(None)
     loggers.stop()
+    thread_context.stop()
+    processes.stop()
 
 
 def instrument_from_environment() -> None:
     """What `spanledger run` asks for through the environment of the processes it starts."""
     pairs = (item.partition("=") for item in os.environ.get(HEADERS, "").split(",") if "=" in item)
     headers = {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}
-    instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None)
+    threads = os.environ.get(thread_context.THREADS, "").strip().lower() not in {"0", "false", "no", "off"}
+    instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None, threads=threads)
+
+
+def _send_the_last() -> None:
+    for processor in list(_state.processors.values()):
+        processor.shutdown()
+    loggers.stop()
+
+
+def _send_what_waits() -> None:
+    for processor in list(_state.processors.values()):
+        processor.force_flush()
+    loggers.flush()
 
 
 def _choose_provider(

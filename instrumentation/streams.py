@@ -7,6 +7,7 @@ import json
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from spanledger.instrumentation.calls import Accumulator, Response
@@ -132,6 +133,20 @@ class RecordedAsyncIterator:
         return getattr(self._inner, name)
 
 
+def when_dropped(thing: Any, recording: Recording) -> None:
+    """End the recording when this object is gone, whoever drops it, the garbage collector included.
+
+    Up to Python 3.11 a collection may run in the middle of setting a context variable, and ending a span sets
+    some (processors attach a context of their own): the interpreter would crash. A copy of the context is
+    entered, so that the one that is being changed stays as it is.
+    """
+    weakref.finalize(thing, _abandon, recording)
+
+
+def _abandon(recording: Recording) -> None:
+    copy_context().run(recording.abandon)
+
+
 def watch_stream(stream: Any, recording: Recording) -> None:
     """Record a stream object of the SDK from the inside, so that its type and methods stay what they are."""
     inner = stream._iterator  # noqa: SLF001 - the one place all of the SDK's ways of reading pass through
@@ -141,7 +156,7 @@ def watch_stream(stream: Any, recording: Recording) -> None:
         else RecordedIterator(inner, recording)
     )
     stream._iterator = recorded  # noqa: SLF001
-    weakref.finalize(recorded, recording.abandon)
+    when_dropped(recorded, recording)
     watch_close(stream.response, recording)
 
 
@@ -242,5 +257,5 @@ def watch_body(response: Any, recording: Recording, *, events: bool, reader: typ
 
     response.iter_bytes = iter_bytes
     response.aiter_bytes = aiter_bytes
-    weakref.finalize(response, recording.abandon)
+    when_dropped(response, recording)
     watch_close(response, recording)

@@ -372,8 +372,8 @@ def _fetch(url: str, method: str = "GET") -> Any:
 
 
 @contextmanager
-def running(host: str = "127.0.0.1", app: Any = None) -> Iterator[StubProvider]:
-    """The provider, or another application, in a thread on a free port, stopped at the end of the block."""
+def running(host: str = "127.0.0.1", app: FastAPI | None = None) -> Iterator[StubProvider]:
+    """The provider, or another one, in a thread on a free port, stopped at the end of the block."""
     config = uvicorn.Config(
         app or create_app(),
         host=host,

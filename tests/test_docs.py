@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from spanledger.collector.metrics import Metrics
-from spanledger.instrumentation import content, options, setup
+from spanledger.instrumentation import content, options, setup, threads
 from spanledger.query_api.app import create_app
 from spanledger.query_api.messages import sources
 from spanledger.schemas.database import parse_target
@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SETTINGS = {f"SPANLEDGER_{name.upper()}": field for name, field in Settings.model_fields.items()}
 INSTRUMENTATION = {
     *(setup.ENDPOINT, setup.HEADERS, content.OWN_SWITCH, content.LIMIT),
-    *(options.INCLUDE_USAGE, options.PROPAGATE),
+    *(options.INCLUDE_USAGE, options.PROPAGATE, threads.THREADS),
 }
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A command may have variables in front.

@@ -9,6 +9,7 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
 _TRIGGERS = (
+    "anthropic",
     "cohere",
     "google.genai",
     "litellm",

@@ -155,7 +155,7 @@ class OpenAIInstrumentor(StainlessInstrumentor):
     scope = __name__
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return ("openai >= 1.66, < 4",)
+        return ("openai >= 1.54, < 4",)
 
     def clients(self) -> Sequence[type]:
         import openai

@@ -47,7 +47,7 @@ def base_install(wheel, tmp_path_factory) -> Path:
     """The `bin` of an environment with the wheel, without extras, and the user's own openai."""
     folder = tmp_path_factory.mktemp("base")
     venv.create(folder, with_pip=True)
-    run(folder / "bin/python", "-m", "pip", "install", "--quiet", wheel, "openai>=1.66,<4")
+    run(folder / "bin/python", "-m", "pip", "install", "--quiet", wheel, "openai>=1.54,<4")
     return folder / "bin"
 
 

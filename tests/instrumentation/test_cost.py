@@ -9,7 +9,7 @@ from decimal import Decimal
 import genai_prices
 import pytest
 
-from spanledger.instrumentation import cost, quiet
+from spanledger.instrumentation import cost, quiet, rates
 from spanledger.instrumentation.calls import Usage
 from spanledger.instrumentation.cost import cost_attributes
 from spanledger.schemas import attributes as names
@@ -76,6 +76,7 @@ def test_usage_that_the_price_list_refuses_is_a_reason_not_an_exception(monkeypa
         raise ValueError("no")
 
     monkeypatch.setattr(genai_prices, "calc_price", refuse)
+    monkeypatch.setattr(rates._Kept, "rates", {})
     quiet._said.clear()
     found = cost_attributes("openai", ("gpt-4o",), USAGE, NOW)
     assert found == {names.COST_REASON: names.REASON_INVALID_USAGE}

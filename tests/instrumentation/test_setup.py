@@ -66,7 +66,7 @@ def test_the_instrumentor_works_alone_as_opentelemetry_instrument_uses_it(client
     provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     instrumentor = OpenAIInstrumentor()
-    assert instrumentor.instrumentation_dependencies() == ("openai >= 1.66, < 4",)
+    assert instrumentor.instrumentation_dependencies() == ("openai >= 1.54, < 4",)
     instrumentor.instrument(tracer_provider=provider)
     try:
         client.chat.completions.create(**ASK)

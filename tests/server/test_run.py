@@ -7,17 +7,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from span_receiver import environment_with, text
 
 from spanledger.instrumentation import autostart, setup
-from spanledger.server import run, stub_provider
+from spanledger.server import run
 
 APP = """
 import sys
@@ -25,86 +21,6 @@ from openai import OpenAI
 answer = OpenAI().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}])
 print(answer.choices[0].message.content, *sys.argv[1:])
 """
-
-
-class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.requests: list[Any] = []
-        self.metadata: list[dict[str, Any]] = []
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name is the protocol's
-        self.requests.append(request)
-        self.metadata.append(dict(context.invocation_metadata()))
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    def spans(self) -> list[Any]:
-        scopes = [
-            scope
-            for request in self.requests
-            for sent in request.resource_spans
-            for scope in sent.scope_spans
-        ]
-        return [span for scope in scopes for span in scope.spans]
-
-    def services(self) -> set[str]:
-        resources = [sent.resource for request in self.requests for sent in request.resource_spans]
-        return {text(resource, "service.name") for resource in resources}
-
-
-def text(holder: Any, key: str) -> str:
-    return next((pair.value.string_value for pair in holder.attributes if pair.key == key), "")
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[stub_provider.StubProvider]:
-    with stub_provider.running() as running:
-        yield running
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    received = Receiver()
-    server = grpc.server(ThreadPoolExecutor(max_workers=2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(received, server)
-    received.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield received
-    server.stop(grace=None).wait()
-
-
-@pytest.fixture
-def spanledger_run(
-    stub: stub_provider.StubProvider, tmp_path: Path
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `spanledger run ...` in an empty folder, as a process of its own."""
-
-    def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "spanledger.server.run", *words],
-            env=clean_environment(stub, **variables),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-
-    return start
-
-
-def clean_environment(stub: stub_provider.StubProvider, **variables: str) -> dict[str, str]:
-    theirs = ("OTEL_", "SPANLEDGER_", "PYTHONPATH")
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(theirs)}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {
-        **inherited,
-        "PATH": path,
-        "OPENAI_BASE_URL": stub.base_url,
-        "OPENAI_API_KEY": "sk-test-0123456789",
-        **variables,
-    }
 
 
 def write(path: Path, code: str) -> Path:
@@ -214,7 +130,7 @@ def test_signals_reach_the_program_which_has_our_process_id(stub, tmp_path):
     )
     command = [sys.executable, "-m", "spanledger.server.run", "app.py"]
     with subprocess.Popen(
-        command, env=clean_environment(stub), cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        command, env=environment_with(stub), cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as process:
         assert int(process.stdout.readline()) == process.pid
         process.send_signal(signal.SIGTERM)

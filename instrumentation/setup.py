@@ -27,7 +27,9 @@ HEADERS = "SPANLEDGER_HEADERS"
 
 # The module that tells that an SDK is in use, then where its instrumentor is.
 PROVIDERS = {
+    "aiobotocore.client": ("spanledger.instrumentation.providers.bedrock", "AsyncBedrockInstrumentor"),
     "anthropic": ("spanledger.instrumentation.providers.anthropic", "AnthropicInstrumentor"),
+    "botocore.client": ("spanledger.instrumentation.providers.bedrock", "BedrockInstrumentor"),
     "cohere": ("spanledger.instrumentation.providers.cohere", "CohereInstrumentor"),
     "google.genai": ("spanledger.instrumentation.providers.google_genai", "GoogleGenAIInstrumentor"),
     "litellm": ("spanledger.instrumentation.providers.litellm", "LiteLLMInstrumentor"),

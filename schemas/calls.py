@@ -107,48 +107,6 @@ _OPERATION_OF = {
 # LiteLLM's span of the HTTP request below its span of the call.
 _REPEATED = {("litellm", "raw_gen_ai_request")}
 
-# Names of providers, in lower case, to those of the conventions.
-PROVIDERS: dict[str, str] = {
-    "openai-chat": "openai",
-    "azure": "azure.ai.openai",
-    "az.ai.openai": "azure.ai.openai",
-    "azure.openai": "azure.ai.openai",
-    "azure_openai": "azure.ai.openai",
-    "azure-openai": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference",
-    "azure_ai": "azure.ai.inference",
-    "claude": "anthropic",
-    "bedrock": "aws.bedrock",
-    "bedrock_converse": "aws.bedrock",
-    "amazon-bedrock": "aws.bedrock",
-    "amazon_bedrock": "aws.bedrock",
-    "aws": "aws.bedrock",
-    "aws_bedrock": "aws.bedrock",
-    "vertex_ai": "gcp.vertex_ai",
-    "vertexai": "gcp.vertex_ai",
-    "vertex": "gcp.vertex_ai",
-    "google.vertex": "gcp.vertex_ai",
-    "gcp.vertex.agent": "gcp.vertex_ai",
-    "google_vertexai": "gcp.vertex_ai",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "google.generative-ai": "gcp.gemini",
-    "google_genai": "gcp.gemini",
-    "google-gla": "gcp.gemini",
-    "gcp.gen_ai": "gcp.gemini",
-    "google-vertex": "gcp.vertex_ai",
-    "mistral": "mistral_ai",
-    "mistralai": "mistral_ai",
-    "xai": "x_ai",
-    "x-ai": "x_ai",
-    "together_ai": "together",
-    "togetherai": "together",
-    "fireworks_ai": "fireworks",
-    "moonshot": "moonshot_ai",
-    "moonshotai": "moonshot_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "cohere_chat": "cohere",
-}
 _LONGEST_TIER = 64  # what is longer is no word
 # Vercel's SDK names provider and API: `openai.chat`, `anthropic.messages`.
 _APIS = re.compile(r"\.(chat|responses|completion|completions|messages|embedding|embeddings|text|image)$")
@@ -226,8 +184,8 @@ def provider_of(claimed: str, host: str, model: str) -> str:
 def _model_provider(model: str) -> str:
     """Who answers to a model's name of this form; empty where it tells nothing."""
     prefix = model.partition("/")[0].lower() if "/" in model else ""
-    if prefix in PROVIDERS or prefix in PROVIDERS.values() or prefix == "openrouter":
-        return PROVIDERS.get(prefix, prefix)
+    if prefix in hosts.ALIASES or prefix in hosts.ALIASES.values() or prefix == "openrouter":
+        return hosts.ALIASES.get(prefix, prefix)
     name = model.lower()
     if _BEDROCK_MODEL.match(name):
         return "aws.bedrock"
@@ -237,10 +195,10 @@ def _model_provider(model: str) -> str:
 def claimed_provider(claimed: str) -> str:
     """A name of a provider in the conventions' words; one that is not known stays, in lower case."""
     name = claimed.strip().lower()
-    if name in PROVIDERS:
-        return PROVIDERS[name]
+    if name in hosts.ALIASES:
+        return hosts.ALIASES[name]
     plain = _APIS.sub("", name)
-    return PROVIDERS.get(plain, plain)
+    return hosts.ALIASES.get(plain, plain)
 
 
 def _host_name(host: str) -> str:

@@ -9,7 +9,9 @@ from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
 _TRIGGERS = (
+    "aiobotocore.client",
     "anthropic",
+    "botocore.client",
     "cohere",
     "google.genai",
     "litellm",

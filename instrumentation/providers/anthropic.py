@@ -1,9 +1,11 @@
 """The Anthropic SDK: messages of its own API, of Bedrock, Vertex AI and Foundry, and results of batches."""
 
 import base64
+import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from opentelemetry import context as otel_context
@@ -35,6 +37,7 @@ _CLIENTS = {
 }
 _BEDROCK_EVENTS = "application/vnd.amazon.eventstream"
 _BATCH_TIER = "batch"
+_HELPER = "x-stainless-stream-helper"
 
 
 class AnthropicInstrumentor(StainlessInstrumentor):
@@ -87,9 +90,39 @@ def _share_span(
 
 
 class _MessageCall(Call):
+    def __init__(self, invocation: Invocation, accumulator: MessageAccumulator, options: Any) -> None:
+        super().__init__(invocation, accumulator, options)
+        self._reads_anew = False
+        with quietly("looking for a stream helper"):
+            self._reads_anew = _reads_anew(options)
+
+    def deliver(self, result: Any) -> None:
+        response = getattr(result, "response", None)
+        if not self._reads_anew or response is None:
+            super().deliver(result)
+            return
+        with quietly("reading a response"):
+            watch_body(response, self.recording, events=True, reader=self.body_reader(response))
+            return
+        self.recording.finish()
+
     def body_reader(self, response: Any) -> type[BodyTap]:
         is_bedrock = str(response.headers.get("content-type", "")).startswith(_BEDROCK_EVENTS)
         return _EventStreamTap if is_bedrock else BodyTap
+
+
+def _reads_anew(options: Any) -> bool:
+    """Whether a stream helper asks whose stream is not the one that it is given."""
+    given = options.headers if isinstance(options.headers, Mapping) else {}
+    return any(str(name).lower() == _HELPER for name in given) and _helpers_make_streams()
+
+
+@cache
+def _helpers_make_streams() -> bool:
+    """Up to version 0.42 a helper throws the stream away and makes its own of the same response."""
+    from anthropic.lib.streaming import MessageStream
+
+    return "raw_stream" not in inspect.signature(MessageStream.__init__).parameters
 
 
 class _EventStreamTap(BodyTap):

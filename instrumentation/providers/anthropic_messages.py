@@ -13,7 +13,6 @@ from spanledger.instrumentation.content import (
     blob_part,
     media_part,
     text_part,
-    to_json,
     tool_call_part,
     tool_response_part,
 )
@@ -87,7 +86,20 @@ def parts(content: Any) -> list[Message]:
     """A message's content, text or blocks, as parts in the order they were given."""
     if isinstance(content, str):
         return [text_part(content)] if content else []
-    return [part(block) for block in items(content)]
+    return [found for block in items(content) for found in _parts_of(block)]
+
+
+def _parts_of(block: Any) -> list[Message]:
+    """What a block holds besides text stands beside it, where every part is looked at."""
+    kind, source = field(block, "type"), field(block, "source")
+    if kind == "tool_result":
+        read = parts(field(block, "content"))
+        texts = "".join(piece["content"] for piece in read if piece["type"] == "text")
+        others = [piece for piece in read if piece["type"] != "text"]
+        return [tool_response_part(field(block, "tool_use_id"), texts), *others]
+    if kind == "document" and field(source, "type") == "content":
+        return parts(field(source, "content"))
+    return [part(block)]
 
 
 def part(block: Any) -> Message:
@@ -116,19 +128,9 @@ def _media(modality: str) -> Callable[[Any], Message]:
             return media_part(modality, str(field(source, "url")), mime_type)
         if kind == "file":
             return {"type": "file", "modality": modality, "file_id": field(source, "file_id")}
-        # A document may be plain text or blocks of its own.
-        inner = field(source, "data") or field(source, "content")
-        return text_part(inner) if isinstance(inner, str) else text_part(to_json(parts(inner)))
+        return text_part(field(source, "data") or "")
 
     return read
-
-
-def _tool_result(block: Any) -> Message:
-    content = field(block, "content")
-    read = parts(content)
-    only_text = all(piece["type"] == "text" for piece in read)
-    response = "".join(piece["content"] for piece in read) if only_text else read
-    return tool_response_part(field(block, "tool_use_id"), response)
 
 
 def _server_call(block: Any) -> Message:
@@ -170,7 +172,6 @@ _PART_READERS: dict[str, Callable[[Any], Message]] = {
     "tool_use": lambda block: tool_call_part(
         field(block, "id"), field(block, "name"), _plain(field(block, "input"))
     ),
-    "tool_result": _tool_result,
     "thinking": lambda block: {"type": "reasoning", "content": field(block, "thinking") or ""},
     "redacted_thinking": lambda _block: {"type": "redacted_thinking"},
     "server_tool_use": _server_call,

@@ -33,8 +33,7 @@ from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.reading import field, items
 from spanledger.instrumentation.streams import when_dropped
 from spanledger.schemas import attributes as names
-from spanledger.schemas.calls import PROVIDERS as ALIASES
-from spanledger.schemas.hosts import provider_of
+from spanledger.schemas.hosts import ALIASES, provider_of
 
 # LiteLLM's names for other ways to the same provider.
 _WAYS = {
@@ -325,7 +324,8 @@ class _Producing:
 
 def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments, with a question for the usage of a stream where the application switched that on."""
-    return (openai_usage.asking(kwargs) if options().include_usage else None) or kwargs
+    asked = openai_usage.asked_for(kwargs) if options().include_usage else None
+    return {**kwargs, **asked} if asked else kwargs
 
 
 def _propagated(call: Call, kwargs: dict[str, Any]) -> dict[str, Any]:

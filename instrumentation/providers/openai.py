@@ -1,10 +1,9 @@
 """The OpenAI SDK: a table of endpoints, and how to read their requests, responses and chunks."""
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.util.types import AttributeValue
@@ -196,9 +195,9 @@ class OpenAIInstrumentor(StainlessInstrumentor):
         invocation = self.invocation(_read_request(endpoint, client, body, streaming=streaming))
         accumulator = endpoint.accumulator(invocation.policy.any, body)
         wanted = endpoint.asks_usage and settings.options().include_usage
-        asked = openai_usage.asking(body) if wanted else None
+        asked = openai_usage.asked_for(body) if wanted else None
         if asked is not None:
-            options.json_data = asked
+            options.json_data = {**(options.json_data or {}), **asked}
         recording = _recording(invocation, accumulator, body)
         return _Call(invocation, accumulator, options, recording, hide_usage=asked is not None)
 
@@ -273,13 +272,19 @@ class _Overhearing:
     def finish(self) -> None:
         pass
 
+    def abandon(self) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
+
     def deliver(self, result: Any) -> None:
         with quietly("reading an answer"):
             raw = getattr(result, "http_response", None)
             if raw is None:
                 self.chunk(result)
-            elif raw.is_closed:
-                self.chunk(json.loads(raw.content))
+            else:
+                watch_body(raw, cast("Any", self), events=False)
 
 
 def _hear_response(response: Any) -> None:
@@ -301,7 +306,10 @@ def _recording(invocation: Invocation, accumulator: Accumulator, body: Json) -> 
 
 
 def _body(options: Any) -> Json:
+    """What is sent: the parameters, what the user adds to them, and the files beside them."""
     body = options.json_data if isinstance(options.json_data, dict) else {}
+    if isinstance(options.extra_json, Mapping):
+        body = {**body, **options.extra_json}
     return {**body, openai_media.FILES: options.files} if options.files else body
 
 

@@ -34,6 +34,10 @@ _DOUBLES = {
     names.REQUEST_FREQUENCY_PENALTY,
     names.REQUEST_PRESENCE_PENALTY,
 }
+# Where DeepSeek and a few others tell what was read from the cache.
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens")
+# Where other providers than OpenAI put what the model thought.
+_THOUGHTS = ("reasoning_content", "reasoning")
 _FINISH_REASONS = {"tool_calls": "tool_call", "function_call": "tool_call"}
 
 
@@ -96,6 +100,8 @@ def _parts(message: Any) -> list[Message]:
         parts = [text_part(content)] if content else []
     else:
         parts = [_part(part) for part in items(content)]
+    if _thought(message):
+        parts.insert(0, {"type": "reasoning", "content": _thought(message)})
     refusal = field(message, "refusal")
     if refusal:
         parts.append({"type": "refusal", "content": refusal})
@@ -104,6 +110,11 @@ def _parts(message: Any) -> list[Message]:
     if function:
         parts.append(tool_call_part(None, field(function, "name"), field(function, "arguments")))
     return parts
+
+
+def _thought(message: Any) -> str:
+    found = next((field(message, name) for name in _THOUGHTS if field(message, name)), "")
+    return found if isinstance(found, str) else ""
 
 
 def _tool_call(call: Any) -> Message:
@@ -144,12 +155,13 @@ def read_usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
     inputs, outputs = field(usage, "prompt_tokens_details"), field(usage, "completion_tokens_details")
+    reasoning = token_count(outputs, "reasoning_tokens")
     return Usage(
         input=token_count(usage, "prompt_tokens"),
-        output=token_count(usage, "completion_tokens"),
-        cache_read=token_count(inputs, "cached_tokens"),
+        output=_whole_output(usage, reasoning),
+        cache_read=_first_count((inputs, "cached_tokens"), *((usage, name) for name in _CACHED)),
         cache_write=token_count(inputs, "cache_write_tokens"),
-        reasoning=token_count(outputs, "reasoning_tokens"),
+        reasoning=reasoning,
         text_input=token_count(inputs, "text_tokens"),
         text_output=token_count(outputs, "text_tokens"),
         image_input=token_count(inputs, "image_tokens"),
@@ -157,6 +169,21 @@ def read_usage(usage: Any) -> Usage | None:
         audio_input=token_count(inputs, "audio_tokens"),
         audio_output=token_count(outputs, "audio_tokens"),
     )
+
+
+def _whole_output(usage: Any, reasoning: int | None) -> int | None:
+    """Output with reasoning: xAI tells them apart, which the total gives away."""
+    prompt, output, total = (
+        token_count(usage, name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    if reasoning and output is not None and total == (prompt or 0) + output + reasoning:
+        return output + reasoning
+    return output
+
+
+def _first_count(*places: tuple[Any, str]) -> int | None:
+    counts = (token_count(counts, name) for counts, name in places)
+    return next((count for count in counts if count is not None), None)
 
 
 def token_count(counts: Any, name: str) -> int | None:
@@ -172,12 +199,15 @@ class _Choice:
         self.finish_reason: str | None = None
         self.text: list[str] = []
         self.refusal: list[str] = []
+        self.thoughts: list[str] = []
         self.calls: dict[Any, dict[str, Any]] = {}
         self.whole: Any = None
 
     def add_delta(self, delta: Any) -> None:
         if field(delta, "content"):
             self.text.append(field(delta, "content"))
+        if _thought(delta):
+            self.thoughts.append(_thought(delta))
         if field(delta, "refusal"):
             self.refusal.append(field(delta, "refusal"))
         for position, call in enumerate(items(field(delta, "tool_calls"))):
@@ -207,7 +237,8 @@ class _Choice:
         if self.whole is not None:
             parts = _parts(self.whole)
         else:
-            parts = [text_part("".join(self.text))] if self.text else []
+            parts = [{"type": "reasoning", "content": "".join(self.thoughts)}] if self.thoughts else []
+            parts.extend([text_part("".join(self.text))] if self.text else [])
             if self.refusal:
                 parts.append({"type": "refusal", "content": "".join(self.refusal)})
             parts.extend(
@@ -233,7 +264,9 @@ class ChatAccumulator:
         for name in ("id", "model", "service_tier", "system_fingerprint"):
             self._head[name] = field(chunk, name) or self._head.get(name)
         # The last usage counts: some servers send a running total with every chunk.
-        self._usage = read_usage(field(chunk, "usage")) or self._usage
+        # Groq puts it into a field of its own.
+        used = field(chunk, "usage") or field(field(chunk, "x_groq") or {}, "usage")
+        self._usage = read_usage(used) or self._usage
         for position, choice in enumerate(items(field(chunk, "choices"))):
             self._add_choice(choice, position)
 

@@ -8,7 +8,6 @@ from spanledger.schemas.calls import (
     COUNTED_ROLES,
     FINISH_REASONS,
     OPERATIONS,
-    PROVIDERS,
     ROLES,
     SPAN_KINDS,
     claimed_provider,
@@ -23,7 +22,7 @@ from spanledger.schemas.calls import (
     service_tier_of,
 )
 from spanledger.schemas.dialects import DIALECTS
-from spanledger.schemas.hosts import HOSTS
+from spanledger.schemas.hosts import ALIASES, HOSTS
 
 # --- roles
 
@@ -120,8 +119,8 @@ def test_a_provider_has_one_name_however_it_is_called(seen, name):
 
 def test_names_of_providers_are_settled_at_once():
     """What is made of a name stays it, and no name is in the table that lower case would not find."""
-    assert [name for name in PROVIDERS if name != name.lower()] == []
-    assert [name for name in PROVIDERS.values() if claimed_provider(name) != name] == []
+    assert [name for name in ALIASES if name != name.lower()] == []
+    assert [name for name in ALIASES.values() if claimed_provider(name) != name] == []
     assert claimed_provider(" My-Gateway ") == "my-gateway"
     assert claimed_provider("my.chat.gateway") == "my.chat.gateway"
 

@@ -15,6 +15,8 @@ from spanledger.schemas.hosts import provider_of
         ("generativelanguage.googleapis.com", "gcp.gemini"),
         ("api.groq.com", "groq"),
         ("openrouter.ai", "openrouter"),
+        ("api.z.ai", "zai"),
+        ("ollama.com", "ollama"),
         ("api.x.ai.", "x_ai"),
         ("localhost", None),
         ("127.0.0.1", None),

@@ -93,11 +93,11 @@ def test_images_and_documents_never_cost_the_text_around_them_case_29(spans_with
     assert parts[3]["uri"] == "https://example.com/a.png"
     assert parts[4] == {"type": "file", "modality": "document", "file_id": "file_1"}
     assert parts[5] == {"type": "text", "content": "plain words"}
-    assert "inner" in parts[6]["content"]
+    assert parts[6] == {"type": "text", "content": "inner"}
     assert len(spans_with_content.one().to_json()) < 20_000
 
 
-def test_tool_results_are_text_or_parts(spans_with_content, client):
+def test_tool_results_are_text_and_their_pictures_follow(spans_with_content, client):
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
     seen = [{"type": "text", "text": "a picture"}, image]
     blocks = [
@@ -108,8 +108,9 @@ def test_tool_results_are_text_or_parts(spans_with_content, client):
     client.messages.create(**asked(blocks))
     parts = content(spans_with_content.one(), "input.messages")[0]["parts"]
     assert parts[0] == {"type": "tool_call_response", "id": "t1", "response": "sunny"}
-    assert [part["type"] for part in parts[1]["response"]] == ["text", "blob"]
-    assert parts[2]["response"] == ""
+    assert parts[1] == {"type": "tool_call_response", "id": "t2", "response": "a picture"}
+    assert (parts[2]["type"], parts[2]["content"]) == ("blob", "")
+    assert parts[3] == {"type": "tool_call_response", "id": "t3", "response": ""}
 
 
 @pytest.mark.parametrize("stream", [False, True])

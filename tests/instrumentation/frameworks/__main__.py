@@ -12,44 +12,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import grpc
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from spanledger.server.stub_provider import StubProvider
 from tests.instrumentation.matrix.__main__ import ENVIRONMENTS, built_wheel, pip
 from tests.instrumentation.stubs import openai as stub
+from tests.span_receiver import Receiver, receiving
 
 _HERE = Path(__file__).parent
 _PACKAGES = ("langchain", "langchain-openai", "langgraph", "pydantic-ai-slim[openai]", "openai-agents")
 _COUNTS = {"input": ("prompt_tokens", "input_tokens"), "output": ("completion_tokens", "output_tokens")}
 APPS = ("langgraph_agent", "pydantic_ai_agent", "agents_sdk")
-
-
-class _Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    def __init__(self) -> None:
-        self.spans: list[tuple[str, Any]] = []
-
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names are the protocol's
-        for sent in request.resource_spans:
-            for scope in sent.scope_spans:
-                self.spans += [(scope.scope.name, span) for span in scope.spans]
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
-@contextmanager
-def _receiving() -> Iterator[tuple[_Receiver, str]]:
-    receiver = _Receiver()
-    server = grpc.server(ThreadPoolExecutor(max_workers=2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield receiver, f"http://127.0.0.1:{port}"
-    server.stop(grace=None).wait()
 
 
 def main(names: list[str]) -> int:
@@ -60,11 +34,11 @@ def main(names: list[str]) -> int:
     folder = _environment()
     failures = 0
     for name in names or APPS:
-        with stub.running() as provider, _receiving() as (receiver, endpoint):
-            problems = _problems(name, folder, provider, receiver, endpoint)
+        with stub.running() as provider, receiving() as receiver:
+            problems = _problems(name, folder, provider, receiver)
         failures += bool(problems)
-        print(f"{name}: {len(receiver.spans)} spans, {'; '.join(problems) or 'as promised'}")
-        for line in _tree(receiver.spans):
+        print(f"{name}: {len(receiver.spans())} spans, {'; '.join(problems) or 'as promised'}")
+        for line in _tree(receiver.spans()):
             print(f"    {line}")
     return min(failures, 1)
 
@@ -80,7 +54,7 @@ def _environment() -> Path:
     return folder
 
 
-def _problems(name: str, folder: Path, provider: stub.Stub, receiver: _Receiver, endpoint: str) -> list[str]:
+def _problems(name: str, folder: Path, provider: stub.Stub, receiver: Receiver) -> list[str]:
     app = str(_HERE / f"{name}.py")
     bins = folder / "bin"
     without = _run([str(bins / "python"), app], folder, provider)
@@ -88,12 +62,19 @@ def _problems(name: str, folder: Path, provider: stub.Stub, receiver: _Receiver,
     provider.forget()
     chat.forget()
     told = _run(
-        [str(bins / "spanledger"), "run", "--endpoint", endpoint, "--", str(bins / "python"), app],
+        [str(bins / "spanledger"), "run", "--endpoint", receiver.endpoint, "--", str(bins / "python"), app],
         folder,
         provider,
     )
     billed = [line["usage"] for line in [*provider.account.billed, *chat.calls()]]
-    ours = [span for scope, span in receiver.spans if scope == "spanledger.instrumentation.providers.openai"]
+    ours = [
+        span
+        for request in receiver.requests
+        for sent in request.resource_spans
+        for scope in sent.scope_spans
+        for span in scope.spans
+        if scope.scope.name == "spanledger.instrumentation.providers.openai"
+    ]
     found = []
     if without.returncode or told.returncode:
         found.append(f"it failed: {(without.stderr + told.stderr)[-500:]}")
@@ -101,7 +82,7 @@ def _problems(name: str, folder: Path, provider: stub.Stub, receiver: _Receiver,
         found.append(f"another output: {told.stdout!r}, without us {without.stdout!r}")
     if told.stderr != without.stderr:
         found.append(f"another stderr: {told.stderr[-500:]!r}, without us {without.stderr[-500:]!r}")
-    if len({span.trace_id for _, span in receiver.spans}) != 1:
+    if len({span.trace_id for span in receiver.spans()}) != 1:
         found.append("the spans are not of one trace")
     if len(ours) != len(billed):
         found.append(f"{len(ours)} calls recorded, {len(billed)} billed")
@@ -132,11 +113,11 @@ def _integer(span: Any, key: str) -> int:
     return next((pair.value.int_value for pair in span.attributes if pair.key == key), 0)
 
 
-def _tree(spans: list[tuple[str, Any]], parent: bytes = b"", depth: int = 0) -> Iterator[str]:
-    for scope, span in sorted(spans, key=lambda found: found[1].start_time_unix_nano):
+def _tree(spans: list[Any], parent: bytes = b"", depth: int = 0) -> Iterator[str]:
+    for span in sorted(spans, key=lambda found: found.start_time_unix_nano):
         if span.parent_span_id == parent:
-            tokens = _integer(span, "gen_ai.usage.input_tokens"), _integer(span, "gen_ai.usage.output_tokens")
-            yield f"{'  ' * depth}{span.name} [{scope.rpartition('.')[2]}] {tokens if any(tokens) else ''}"
+            tokens = [_integer(span, f"gen_ai.usage.{side}_tokens") for side in _COUNTS]
+            yield f"{'  ' * depth}{span.name} {tokens if any(tokens) else ''}"
             yield from _tree(spans, span.span_id, depth + 1)
 
 

@@ -105,13 +105,18 @@ def test_case_34_a_batch_costs_half(spans, call):
     assert Decimal(found["spanledger.cost.total"]) * 2 == whole.total_price
 
 
-@pytest.mark.parametrize("form", ["raw", "streaming", "listed"])
+@pytest.mark.parametrize("form", ["raw", "streaming", "looked up streaming", "listed"])
 def test_however_the_batch_and_its_file_are_fetched(spans, call, form):
     batch = begin(call, CHAT)
     if form == "listed":
         call(lambda client: client.batches.retrieve(batch))
         found = call.read(lambda client: client.batches.list())
         file = next(one.output_file_id for one in found if one.id == batch)
+    elif form == "looked up streaming":
+        file = call.within(
+            lambda client: client.batches.with_streaming_response.retrieve(batch),
+            lambda response: response.parse(),
+        ).output_file_id
     else:
         file = call.parse(lambda client: client.batches.with_raw_response.retrieve(batch)).output_file_id
     if form == "streaming":

@@ -1,5 +1,6 @@
 """Who answers: told by the client's class, then by the host, then by the port (case 26)."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -64,6 +65,73 @@ def test_case_26_the_host_names_the_provider_and_so_the_price(
         genai_prices.Usage(input_tokens=1000, output_tokens=100), model, provider_id=price_provider
     )
     assert Decimal(span.attributes["spanledger.cost.total"]) == price.total_price
+
+
+def chunk(usage: Any = None, **more: Any) -> str:
+    choice = {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return json.dumps({**head, "usage": usage, **more})
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (chunk(x_groq={"usage": {"prompt_tokens": 5, "completion_tokens": 7}}), (5, 7, None, None)),
+        (
+            chunk({"prompt_tokens": 50, "completion_tokens": 7, "prompt_cache_hit_tokens": 40}),
+            (50, 7, 40, None),
+        ),
+        (chunk({"prompt_tokens": 50, "completion_tokens": 7, "cached_tokens": 40}), (50, 7, 40, None)),
+        (
+            chunk(
+                {
+                    "prompt_tokens": 32,
+                    "completion_tokens": 9,
+                    "total_tokens": 135,
+                    "completion_tokens_details": {"reasoning_tokens": 94},
+                }
+            ),
+            (32, 103, None, 94),
+        ),
+        (
+            chunk(
+                {
+                    "prompt_tokens": 32,
+                    "completion_tokens": 103,
+                    "total_tokens": 135,
+                    "completion_tokens_details": {"reasoning_tokens": 94},
+                }
+            ),
+            (32, 103, None, 94),
+        ),
+    ],
+    ids=["groq", "deepseek", "moonshot", "xai", "openai"],
+)
+def test_usage_is_read_in_the_forms_of_other_providers(spans, canned, event, expected):
+    list(canned(events=[event, "[DONE]"]).chat.completions.create(model="m", messages=HELLO, stream=True))
+    keys = ("input_tokens", "output_tokens", "cache_read.input_tokens", "reasoning.output_tokens")
+    assert tuple(spans.one().attributes.get(f"gen_ai.usage.{key}") for key in keys) == expected
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_model_of_another_provider_thought_is_a_part_of_its_answer(
+    spans_with_content, canned, name, stream
+):
+    message = {"role": "assistant", "content": "Lisbon", name: "A harbour."}
+    if stream:
+        deltas = [{**message, "content": None}, {"content": "Lisbon"}]
+        client = canned(events=[chunk(choices=[{"index": 0, "delta": delta}]) for delta in deltas])
+        list(client.chat.completions.create(model="m", messages=HELLO, stream=True))
+    else:
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        client = canned({"id": "c", "object": "chat.completion", "model": "m", "choices": [choice]})
+        client.chat.completions.create(model="m", messages=HELLO)
+    (answer,) = json.loads(spans_with_content.one().attributes["gen_ai.output.messages"])
+    assert answer["parts"] == [
+        {"type": "reasoning", "content": "A harbour."},
+        {"type": "text", "content": "Lisbon"},
+    ]
 
 
 @pytest.fixture

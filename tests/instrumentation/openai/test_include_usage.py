@@ -56,6 +56,13 @@ def test_who_asks_for_usage_gets_it(make_recorded, call, setting):
     assert_used(recorded)
 
 
+def test_who_asks_for_usage_in_a_body_of_their_own_gets_it(asked, call):
+    extra = {"stream_options": {"include_usage": True}}
+    chunks = call.read(lambda client: client.chat.completions.create(**ASK, extra_body=extra))
+    assert chunks[-1].usage.completion_tokens == 6
+    assert_used(asked)
+
+
 def test_who_does_not_want_it_is_not_overruled(asked, call):
     call.read(lambda client: client.chat.completions.create(**ASK, stream_options={"include_usage": False}))
     assert asked.one().attributes["spanledger.cost.reason"] == "no_usage"

@@ -48,6 +48,13 @@ def test_case_33_a_refused_call_has_its_request_and_server(spans, call, kind):
     assert span.attributes["gen_ai.request.model"]
 
 
+def test_what_is_listed_or_looked_up_at_an_address_of_calls_is_no_call(spans, client):
+    with pytest.raises(openai.APIStatusError):
+        client.chat.completions.list()
+    assert any(model.id == "gpt-4o" for model in client.models.list())
+    assert spans.all() == []
+
+
 @pytest.mark.parametrize("kind", CALLS)
 def test_case_23_a_cancelled_await_is_one_error_span(spans, make_async_client, kind):
     """Case 23: the task stays cancelled, the span says so."""

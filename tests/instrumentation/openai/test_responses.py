@@ -99,6 +99,13 @@ def test_a_response_is_one_chat_span_by_the_conventions(spans, call):
     assert answer.output_text == "You said: hello there Lisbon"
 
 
+def test_parameters_in_a_body_of_the_users_own_are_seen(spans, call):
+    extra = {"service_tier": "flex", "max_output_tokens": 5}
+    call(lambda client: client.responses.create(**ASK, extra_body=extra))
+    assert spans.one().attributes["openai.request.service_tier"] == "flex"
+    assert spans.one().attributes["gen_ai.request.max_tokens"] == 5
+
+
 def test_tokens_and_cost_are_those_that_were_billed(spans, call):
     call(lambda client: client.responses.create(**ASK, extra_headers=HEADERS))
     assert_used(spans.one().attributes)
@@ -341,6 +348,34 @@ def test_what_came_of_an_answer_that_broke_off_is_kept(spans_with_content, clien
     stream.close()
     (message,) = messages(spans_with_content.one(), "output")
     assert message["parts"] == [{"type": "text", "content": "You said: hello"}]
+
+
+def test_case_25_calls_whose_arguments_come_in_turns_keep_their_own(spans_with_content, canned):
+    """Case 25: arguments of parallel calls run into each other elsewhere; here the stream breaks off, too."""
+
+    def added(place: int, name: str) -> str:
+        call = {"id": f"fc_{place}", "type": "function_call", "call_id": f"call_{place}", "arguments": ""}
+        event = {"type": "response.output_item.added", "output_index": place, "item": {**call, "name": name}}
+        return json.dumps({**event, "sequence_number": 0})
+
+    def delta(place: int, text: str) -> str:
+        where = {"item_id": f"fc_{place}", "output_index": place, "sequence_number": 0}
+        return json.dumps({"type": "response.function_call_arguments.delta", **where, "delta": text})
+
+    events = [
+        added(0, "weather"),
+        added(1, "trains"),
+        delta(0, '{"city"'),
+        delta(1, '{"to"'),
+        delta(0, ': "Lisbon"}'),
+        delta(1, ': "Porto"}'),
+    ]
+    list(canned(events=events).responses.create(**ASK, stream=True))
+    (message,) = messages(spans_with_content.one(), "output")
+    assert [(part["id"], part["name"], part["arguments"]) for part in message["parts"]] == [
+        ("call_0", "weather", {"city": "Lisbon"}),
+        ("call_1", "trains", {"to": "Porto"}),
+    ]
 
 
 def test_searches_are_counted_and_billed(spans, call):

@@ -324,8 +324,7 @@ class _Producing:
 
 def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments, with a question for the usage of a stream where the application switched that on."""
-    asked = openai_usage.asked_for(kwargs) if options().include_usage else None
-    return {**kwargs, **asked} if asked else kwargs
+    return (openai_usage.asking(kwargs) if options().include_usage else None) or kwargs
 
 
 def _propagated(call: Call, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,13 @@ from spanledger.schemas.database import Target, connect, connect_reader, migrate
 from spanledger.schemas.prices import load_prices
 from spanledger.schemas.prices.tables import stored_lists
 from spanledger.schemas.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_heard() -> Iterator[None]:
+    """A command that ran in this process may have set a level: what fails later shall say why in the log."""
+    yield
+    logging.getLogger("spanledger").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

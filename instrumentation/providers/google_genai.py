@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import finalize
 
 from spanledger.instrumentation import propagation, suppression
 from spanledger.instrumentation.invocation import Invocation, current
@@ -18,7 +17,7 @@ from spanledger.instrumentation.providers import google_genai_content as content
 from spanledger.instrumentation.providers.endpoints import Asked, Call, Endpoint, EndpointInstrumentor
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.reading import field, items
-from spanledger.instrumentation.streams import RecordedAsyncIterator, RecordedIterator
+from spanledger.instrumentation.streams import RecordedAsyncIterator, RecordedIterator, when_dropped
 from spanledger.instrumentation.tracers import tracer
 from spanledger.schemas import attributes as names
 
@@ -177,7 +176,7 @@ def _recorded(chunks: Any, call: Call) -> Any:
         if hasattr(chunks, "__anext__")
         else RecordedIterator(chunks, watcher)
     )
-    finalize(recorded, call.recording.abandon)
+    when_dropped(recorded, call.recording)
     return recorded
 
 

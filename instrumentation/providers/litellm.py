@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary
 
 from opentelemetry.util.types import AttributeValue
 
@@ -31,6 +31,7 @@ from spanledger.instrumentation.providers.endpoints import (
 )
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.reading import field, items
+from spanledger.instrumentation.streams import when_dropped
 from spanledger.schemas import attributes as names
 from spanledger.schemas.hosts import ALIASES, provider_of
 
@@ -210,7 +211,7 @@ class LiteLLMInstrumentor(EndpointInstrumentor):
                 held = getattr(result, "completion_stream", None)
                 accumulator.kept = _chunks_of(result) or _chunks_of(held)
             self._streams[result] = _Reading(call, hides=hides)
-            finalize(result, call.recording.abandon)
+            when_dropped(result, call.recording)
             return
         call.recording.chunk(result)
         call.recording.finish()
@@ -323,8 +324,7 @@ class _Producing:
 
 def _asking(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments, with a question for the usage of a stream where the application switched that on."""
-    asked = openai_usage.asked_for(kwargs) if options().include_usage else None
-    return {**kwargs, **asked} if asked else kwargs
+    return (openai_usage.asking(kwargs) if options().include_usage else None) or kwargs
 
 
 def _propagated(call: Call, kwargs: dict[str, Any]) -> dict[str, Any]:

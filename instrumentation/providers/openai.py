@@ -195,9 +195,11 @@ class OpenAIInstrumentor(StainlessInstrumentor):
         invocation = self.invocation(_read_request(endpoint, client, body, streaming=streaming))
         accumulator = endpoint.accumulator(invocation.policy.any, body)
         wanted = endpoint.asks_usage and settings.options().include_usage
-        asked = openai_usage.asked_for(body) if wanted else None
+        asked = openai_usage.asking(body) if wanted else None
         if asked is not None:
-            options.json_data = {**(options.json_data or {}), **asked}
+            # The rest of the body stays where it is: files and what the user adds are no parameters.
+            stream_options = {"stream_options": asked["stream_options"]}
+            options.json_data = {**(options.json_data or {}), **stream_options}
         recording = _recording(invocation, accumulator, body)
         return _Call(invocation, accumulator, options, recording, hide_usage=asked is not None)
 

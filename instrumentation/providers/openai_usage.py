@@ -12,14 +12,14 @@ from spanledger.instrumentation.reading import field, items
 _END = b"\n\n"
 
 
-def asked_for(body: Any) -> dict[str, Any] | None:
-    """What a streamed request has to say to get usage, or None where the user said yes or no already."""
+def asking(body: Any) -> dict[str, Any] | None:
+    """The body of a streamed request that asks for usage, or None where the user said yes or no already."""
     if not isinstance(body, Mapping) or not body.get("stream"):
         return None
     options = body.get("stream_options") or {}
     if not isinstance(options, Mapping) or "include_usage" in options:
         return None
-    return {"stream_options": {**options, "include_usage": True}}
+    return {**body, "stream_options": {**options, "include_usage": True}}
 
 
 def is_extra(chunk: Any) -> bool:

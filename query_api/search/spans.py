@@ -17,7 +17,14 @@ from spanledger.query_api.search.conditions import All, Condition, compiled, rea
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.fields import FIELDS
 from spanledger.query_api.search.inherited import settled
-from spanledger.query_api.search.windows import STARTS_WITHIN, Window, stored_days, windows
+from spanledger.query_api.search.windows import (
+    STARTS_WITHIN,
+    Day,
+    Window,
+    may_have_copies,
+    stored_days,
+    windows,
+)
 from spanledger.query_api.times import LATEST_NS, format_time, milliseconds
 from spanledger.query_api.values import merged, money, status_name
 
@@ -141,7 +148,8 @@ def _current(
 ) -> Iterator[Found]:
     """The spans that fulfil the condition as they count."""
     waiting: dict[tuple[str, str, int], Found] = {}
-    for window in _windows(client, search, after):
+    days = stored_days(client)
+    for window in _windows(days, search, after):
         full = True
         while full:
             copies = _copies(
@@ -152,12 +160,12 @@ def _current(
             full = len(copies) == at_once
             after = copies[-1].position if copies else after
             if len(waiting) >= at_once:
-                yield from _newest(client, project, waiting)
+                yield from _newest(client, project, waiting, days)
                 waiting = {}
-    yield from _newest(client, project, waiting)
+    yield from _newest(client, project, waiting, days)
 
 
-def _windows(client: Client, search: SpanSearch, after: Position | None) -> Iterator[Window]:
+def _windows(days: list[Day], search: SpanSearch, after: Position | None) -> Iterator[Window]:
     if search.sort != "time":
         yield Window(search.since_ns, search.until_ns)
         return
@@ -168,7 +176,7 @@ def _windows(client: Client, search: SpanSearch, after: Position | None) -> Iter
             (since, min(until, after.start_ns + 1)) if newest_first else (max(since, after.start_ns), until)
         )
     first_rows = FIRST_ROWS_FOR[reads(search.condition)] if search.condition != All([]) else None
-    yield from windows(stored_days(client), since, until, newest_first=newest_first, first_rows=first_rows)
+    yield from windows(days, since, until, newest_first=newest_first, first_rows=first_rows)
 
 
 def _copies(
@@ -237,11 +245,16 @@ def found_sql(
     )
 
 
-def _newest(client: Client, project: str, waiting: Mapping[tuple[str, str, int], Found]) -> Iterator[Found]:
+def _newest(
+    client: Client, project: str, waiting: Mapping[tuple[str, str, int], Found], days: list[Day]
+) -> Iterator[Found]:
     """Those of the copies that no newer one of their span has taken the place of."""
     if not waiting:
         return
     starts = [start_ns for _, _, start_ns in waiting]
+    if not may_have_copies(days, starts):
+        yield from waiting.values()
+        return
     parameters = {
         "project": project,
         "hours": sorted({start // _HOUR_NS * 3600 for start in starts}),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
+from spanledger.query_api.extents import OF_TRACES, of_traces
 from spanledger.query_api.search.conditions import Condition, Parameters, compiled, of_number, reads
 from spanledger.query_api.search.cursors import Position
 from spanledger.query_api.search.inherited import settled_where
@@ -50,7 +50,7 @@ _MOST_CROSSED = 500_000  # rows of a time whose traces are all looked for behind
 
 # FINAL gives each span once, as it was received last. The root is the first of: spans without a parent,
 # spans whose parent is not stored, all others; within these the earliest.
-SUMMARY_SQL = f"""{ASKED_SQL}
+SUMMARY_SQL = f"""
 SELECT
     lower(hex(trace_id)) AS id,
     argMin(
@@ -59,7 +59,7 @@ SELECT
             parent_span_id = toFixedString('', 8), 0,
             (trace_id, parent_span_id) NOT IN (
                 SELECT trace_id, span_id FROM spans
-                WHERE project = {{project:String}} AND {OF_ASKED_SQL}
+                WHERE project = {{project:String}} AND {OF_TRACES}
             ), 1,
             2
         ), start_time, span_id)
@@ -83,7 +83,7 @@ SELECT
         '/', toString(toUnixTimestamp64Nano(received_at))
     ))) AS current_copies
 FROM spans FINAL
-WHERE project = {{project:String}} AND {OF_ASKED_SQL}
+PREWHERE project = {{project:String}} AND {OF_TRACES}
 GROUP BY trace_id
 """  # noqa: S608
 
@@ -125,7 +125,7 @@ LIMIT {{most:UInt32}}
 HAS_SPANS_SQL = """
 SELECT lower(hex(trace_id)) AS id, {conditions}
 FROM spans FINAL
-WHERE project = {{project:String}}
+PREWHERE project = {{project:String}}
     AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
     AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
     AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')
@@ -586,9 +586,8 @@ def summaries(
     """The summaries of these traces by id. `copies`: of which is asked whether they are what counts."""
     if not trace_ids:
         return {}
-    parameters = {
+    parameters = of_traces(client, trace_ids) | {
         "project": project,
-        "trace_ids": list(trace_ids),
         "copies": [f"{copy.trace_id}{copy.span_id}/{copy.start_ns}/{copy.received_ns}" for copy in copies],
     }
     result = client.query(SUMMARY_SQL, parameters=parameters)

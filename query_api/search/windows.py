@@ -9,16 +9,30 @@ in which a day's 300,000 values of a column or two are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 FIRST_ROWS = 20_000
 MOST_ROWS = 4_000_000
 
-# Answered from the bounds that the engine keeps for each part. They are those of all projects: bounds
-# need not be tight, and no row has to be read for them.
+# The parts of this server. Their bounds are whole seconds of 32 bits, and so has the last start that the gate
+# lets in. They are those of all projects: bounds need not be tight, and no row has to be read for them. A
+# part that is alone in its day and was merged has each span once.
+PARTS_SQL = """
+SELECT
+    1000000000 * toInt64(toUnixTimestamp(min(min_time))) AS first_ns,
+    1000000000 * (1 + toInt64(toUnixTimestamp(max(max_time)))) - 1 AS last_ns,
+    sum(rows) AS row_count,
+    count() = 1 AND min(level) > 0 AS each_once
+FROM system.parts
+WHERE database = currentDatabase() AND table = 'spans' AND active
+GROUP BY partition_id
+ORDER BY first_ns DESC
+"""
+# The same where the user may not see parts, or `spans` is spread over servers.
 DAYS_SQL = """
 SELECT
     toUnixTimestamp64Nano(min(start_time)) AS first_ns,
@@ -38,11 +52,12 @@ STARTS_WITHIN = (
 
 
 class Day(NamedTuple):
-    """What a day has: its first and last start, and how many rows."""
+    """What a day has: its first and last start, how many rows, and whether each span surely is there once."""
 
     first_ns: int
     last_ns: int
     rows: int
+    each_once: bool = False
 
 
 class Window(NamedTuple):
@@ -54,7 +69,20 @@ class Window(NamedTuple):
 
 def stored_days(client: Client) -> list[Day]:
     """The days that have spans, newest first."""
-    return [Day(*row) for row in client.query(DAYS_SQL).result_rows]
+    try:
+        days = [Day(*row) for row in client.query(PARTS_SQL).result_rows]
+    except ClickHouseError:
+        days = []
+    return days or [Day(*row) for row in client.query(DAYS_SQL).result_rows]
+
+
+def may_have_copies(days: list[Day], starts_ns: Iterable[int]) -> bool:
+    """Whether a span that starts at one of these moments may be stored more than once.
+
+    Asked of days that were looked up before the spans were read: what arrived since counts as later.
+    """
+    once = [(day.first_ns, day.last_ns) for day in days if day.each_once]
+    return not all(any(first <= start <= last for first, last in once) for start in starts_ns)
 
 
 def rows_between(days: list[Day], since_ns: int, until_ns: int) -> int:

@@ -2,7 +2,8 @@
 
 Two steps. The first finds the groups that are shown, by one measure: the others may be many and are one row,
 `other`. The second gives every call the number of its group and of its bucket and works out all measures for
-each pair, each group, each bucket and the whole (CUBE): percentiles cannot be added up.
+each pair, each group, each bucket and the whole (CUBE): percentiles cannot be added up. Where the newest day
+has few groups the whole time probably has, and the first step is left out until it turns out to be needed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from spanledger.query_api.search.conditions import All, Condition, compiled
 from spanledger.query_api.search.fields import FIELDS
-from spanledger.query_api.search.windows import STARTS_WITHIN
+from spanledger.query_api.search.windows import STARTS_WITHIN, Day, rows_between, stored_days
 from spanledger.query_api.stats.buckets import Bucket, cuts, local_text
 from spanledger.query_api.stats.inherited import INHERITED, joined, own_or_of_trace
 from spanledger.query_api.stats.measures import (
@@ -56,6 +57,8 @@ MOST_CELLS = 20_000
 _SECOND = 10**9
 # Where the first step is cheap, or its answer would be that there are many.
 _SHORT_NS = 86_400 * _SECOND
+# More stored rows than these take half of a gigabyte for their percentiles.
+_MOST_EXACT = 1_000_000
 _MANY = (*INHERITED, "tag", "name")
 _WITHIN = f"project = {{project:String}} AND {STARTS_WITHIN}"
 # A copy of a span starts when the span does: no FINAL.
@@ -88,6 +91,7 @@ class _Source(NamedTuple):
 
     sql: str
     parameters: dict[str, object]
+    days: list[Day]
 
 
 class _Bucket(NamedTuple):
@@ -99,20 +103,28 @@ def stats_json(client: Client, project: str, asked: Asked) -> bytes:
     """The answer as JSON, equal to the byte for the same spans whatever their order and however often they
     came. BadData where more is asked for than one answer holds.
     """
-    source = _source(project, asked)
+    source = _source(client, project, asked)
     buckets = _buckets(client, project, asked)
-    keys, others = _groups(client, source, asked)
+    if (guessed := _all_groups(client, source, asked, buckets)) is not None:
+        keys, others, rows = guessed[0], 0, guessed[1]
+        _check_size(keys, others, buckets)
+    else:
+        keys, others = _groups(client, source, asked)
+        _check_size(keys, others, buckets)
+        rows = _rows(client, source, asked, keys, buckets)
+    made = _answer(asked, keys, others, buckets, rows)
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _check_size(keys: Sequence[Key], others: int, buckets: Sequence[_Bucket]) -> None:
     if (cells := (len(keys) + bool(others) + 1) * max(1, len(buckets))) > MOST_CELLS:
         raise BadData(
             f"bucket, limit: {len(keys)} groups in {len(buckets):,} buckets are {cells:,} rows, "
             f"and at most {MOST_CELLS:,} are given: ask for less time, a longer bucket or a lower limit"
         )
-    rows = _rows(client, source, asked, keys, buckets)
-    made = _answer(asked, keys, others, buckets, rows)
-    return json.dumps(made, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _source(project: str, asked: Asked) -> _Source:
+def _source(client: Client, project: str, asked: Asked) -> _Source:
     where = compiled(asked.condition)
     counted = " AND counted" if asked.of == "calls" else ""
     inherited = [name for name in asked.group_by if name in INHERITED]
@@ -122,6 +134,7 @@ def _source(project: str, asked: Asked) -> _Source:
     return _Source(
         f"spans FINAL{joined(inherited, traces)} WHERE {_WITHIN}{counted} AND {where.text}",
         where.parameters | {"project": project, "since": asked.since_ns, "until": asked.until_ns},
+        stored_days(client),
     )
 
 
@@ -151,8 +164,6 @@ def _groups(client: Client, source: _Source, asked: Asked) -> tuple[list[Key], i
     """The keys of the groups that are shown, and how many others there are."""
     if not asked.group_by:
         return [()], 0
-    if (few := _few(client, source, asked)) is not None:
-        return few, 0
     names = [f"k{n}" for n in range(len(asked.group_by))]
     keys = ", ".join(
         f"{_each_tag() if name == 'tag' else _value(name)} AS {key}"
@@ -170,21 +181,43 @@ def _groups(client: Client, source: _Source, asked: Asked) -> tuple[list[Key], i
     return [tuple(row[:-1]) for row in found], found[0][-1] - len(found)
 
 
-def _few(client: Client, source: _Source, asked: Asked) -> list[Key] | None:
-    """Every key that there may be, where they are few enough to be shown all; None where not.
-
-    That is asked without FINAL, of all spans and soon answered: it saves the first step. Keys that no call
-    has are left out later.
-    """
+def _all_groups(
+    client: Client, source: _Source, asked: Asked, buckets: Sequence[_Bucket]
+) -> tuple[list[Key], dict[tuple[int, int], Row]] | None:
+    """Every group with the rows of `_rows`, where all are shown; None where they seem to be more, or are."""
     if asked.until_ns - asked.since_ns < _SHORT_NS or any(name in _MANY for name in asked.group_by):
         return None
-    keys = ", ".join(f"toString({_value(name)})" for name in asked.group_by)
+    if not asked.group_by or not _seem_few(client, source, asked):
+        return None
+    values = [_value(name) for name in asked.group_by]
+    # A tuple would be taken for several keys.
+    key = values[0] if len(values) == 1 else f"[{', '.join(f'toString({sql})' for sql in values)}]"
+    most = (asked.limit + 1) * (len(buckets) + 1)
+    found = _measured(client, source, asked, key, {}, buckets=buckets, most=most)
+    keys = sorted({_key(group) for group, _ in found if group is not None})
+    if len(keys) > asked.limit or len(found) > most:
+        return None
+    numbers = {key: n for n, key in enumerate(keys, 1)}
+    return keys, {
+        (0 if group is None else numbers[_key(group)], bucket): row for (group, bucket), row in found.items()
+    }
+
+
+def _key(group: str | Key) -> Key:
+    return (group,) if isinstance(group, str) else group
+
+
+def _seem_few(client: Client, source: _Source, asked: Asked) -> bool:
+    """Whether the newest day has no more groups than are shown; asked without FINAL."""
+    newest_ns = min([asked.until_ns, *(day.last_ns + 1 for day in source.days[:1])])
+    keys = ", ".join(_value(name) for name in asked.group_by)
     counted = " AND counted" if asked.of == "calls" else ""
+    since_ns = max(asked.since_ns, newest_ns - _SHORT_NS)
     found = client.query(
         f"SELECT DISTINCT {keys} FROM spans WHERE {_WITHIN}{counted} LIMIT {{most:UInt32}}",  # noqa: S608
-        parameters=source.parameters | {"most": asked.limit + 1},
+        parameters=source.parameters | {"since": since_ns, "most": asked.limit + 1},
     ).result_rows
-    return [tuple(row) for row in found] if len(found) <= asked.limit else None
+    return len(found) <= asked.limit
 
 
 def _value(name: GroupBy) -> str:
@@ -231,27 +264,46 @@ def _rows(
     client: Client, source: _Source, asked: Asked, keys: Sequence[Key], buckets: Sequence[_Bucket]
 ) -> dict[tuple[int, int], Row]:
     """The measures by number of the group and of the bucket, each from 1; 0 stands for all of them."""
-    parameters: dict[str, object] = {}
-    number, of_bucket = "", ""
-    if asked.group_by:
-        number, parameters = _number(asked, keys)
-    if buckets:
-        of_bucket = "roundDown(toUnixTimestamp(start_time), {cuts:Array(Int64)})"
-        parameters["cuts"] = [each.start for each in buckets]
-    places = {each.start: n for n, each in enumerate(buckets, 1)}
-    measures = sorted({*asked.measures, *order_needs(asked.order)})
-    unsent = _unsent(client, source, measures) if asked.until_ns - asked.since_ns >= _SHORT_NS else ()
-    measured = columns(asked.of, measures, unsent)
-    parameters |= source.parameters
+    number, parameters = _number(asked, keys) if asked.group_by else ("", {})
     # A call with two tags stands in two groups: what is not by group is asked for apart.
     apart = "tag" in asked.group_by
     found: dict[tuple[int, int], Row] = {}
     for by_group in (number, "") if apart else (number,):
-        sql = _cube(source, measured, by_group, of_bucket)
-        for row in client.query(sql, parameters=parameters).named_results():
-            group, in_bucket = row.pop("g"), row.pop("b")
-            if not (apart and by_group and not group):
-                found[group, 0 if row.pop("every_bucket") else places[in_bucket]] = row
+        for (group, bucket), row in _measured(
+            client, source, asked, by_group, parameters, buckets=buckets
+        ).items():
+            if not (apart and by_group and group is None):
+                found[group or 0, bucket] = row
+    return found
+
+
+def _measured(
+    client: Client,
+    source: _Source,
+    asked: Asked,
+    by_group: str,
+    parameters: Mapping[str, object],
+    *,
+    buckets: Sequence[_Bucket],
+    most: int = MOST_CELLS * 2,
+) -> dict[tuple[Any, int], Row]:
+    """The measures by group, None for all of them, and by number of the bucket, from 1, 0 for all of them.
+
+    Up to one more than `most`, of which nothing is said.
+    """
+    of_bucket = "roundDown(toUnixTimestamp(start_time), {cuts:Array(Int64)})" if buckets else ""
+    places = {each.start: n for n, each in enumerate(buckets, 1)}
+    measures = sorted({*asked.measures, *order_needs(asked.order)})
+    unsent = _unsent(client, source, measures) if asked.until_ns - asked.since_ns >= _SHORT_NS else ()
+    given = source.parameters | {"cuts": [each.start for each in buckets], "most": most + 1, **parameters}
+    in_steps = rows_between(source.days, asked.since_ns, asked.until_ns) > _MOST_EXACT
+    sql = _cube(source, columns(asked.of, measures, unsent, in_steps=in_steps), by_group, of_bucket)
+    found: dict[tuple[Any, int], Row] = {}
+    for row in client.query(sql, parameters=given).named_results():
+        group, bucket = row.pop("g"), row.pop("b")
+        group = tuple(group) if isinstance(group, list) else group
+        every_group, every_bucket = row.pop("every_group"), row.pop("every_bucket")
+        found[None if every_group else group, 0 if every_bucket else places[bucket]] = row
     return found
 
 
@@ -265,16 +317,17 @@ def _unsent(client: Client, source: _Source, measures: Sequence[Measure]) -> lis
     return [name for measure in measures for name in RARE.get(measure, ()) if not is_sent(name)]
 
 
-def _cube(source: _Source, measured: Sequence[tuple[str, str]], number: str, bucket: str) -> str:
-    keys = [name for name, sql in (("g", number), ("b", bucket)) if sql]
+def _cube(source: _Source, measured: Sequence[tuple[str, str]], group: str, bucket: str) -> str:
+    keys = [name for name, sql in (("g", group), ("b", bucket)) if sql]
     made = ", ".join(f"{sql} AS m_{name}" for name, sql in measured)
     given = ", ".join(f"m_{name} AS {name}" for name, _ in measured)
-    every = "grouping(b)" if bucket else "1"
+    every_group = "grouping(g)" if group else "1"
+    every_bucket = "grouping(b)" if bucket else "1"
     group_by = f" GROUP BY {', '.join(keys)} WITH CUBE" if keys else ""
     return (
-        f"SELECT g, b, every_bucket, {given} FROM (SELECT "  # noqa: S608 - constants, and parameters
-        f"{number or 'toUInt32(0)'} AS g, {bucket or 'toInt64(0)'} AS b, {every} AS every_bucket, "
-        f"{made} FROM {source.sql}{group_by})"
+        f"SELECT g, b, every_group, every_bucket, {given} FROM (SELECT "  # noqa: S608 - constants, parameters
+        f"{group or 'toUInt32(0)'} AS g, {bucket or 'toInt64(0)'} AS b, {every_group} AS every_group, "
+        f"{every_bucket} AS every_bucket, {made} FROM {source.sql}{group_by} LIMIT {{most:UInt32}})"
     )
 
 

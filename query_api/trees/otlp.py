@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
+from spanledger.query_api.extents import OF_TRACE, of_traces
 from spanledger.query_api.problems import TraceTooLarge
 
 Row = Mapping[str, Any]
@@ -72,11 +72,10 @@ LOGS_SQL = "".join(
 )
 SPANS_SQL = "".join(
     (
-        ASKED_SQL,
-        "\nSELECT ",
+        "SELECT ",
         SPAN_COLUMNS,
-        "\nFROM spans FINAL\nWHERE project = {project:String} AND ",
-        OF_ASKED_SQL,
+        "\nFROM spans FINAL\nPREWHERE project = {project:String} AND ",
+        OF_TRACE,
         "\nORDER BY start_time, span_id\nLIMIT {most:UInt32}",
     )
 )
@@ -84,7 +83,7 @@ SPANS_SQL = "".join(
 
 def read_rows(client: Client, sql: str, project: str, trace_id: str, most: int) -> list[Row]:
     """The rows of a trace. Raises TraceTooLarge beyond `most`."""
-    parameters = {"project": project, "trace_id": trace_id, "trace_ids": [trace_id], "most": most + 1}
+    parameters = of_traces(client, [trace_id]) | {"project": project, "most": most + 1}
     result = client.query(sql, parameters=parameters)
     if result.row_count > most:
         raise TraceTooLarge(f"Trace {trace_id} has more than {most:,} spans or log records")

@@ -8,7 +8,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
+from spanledger.query_api.extents import OF_TRACE, of_traces
 from spanledger.query_api.garbage import held_off
 from spanledger.query_api.messages.read import Conversation, Known, read_messages
 from spanledger.query_api.problems import TraceTooLarge
@@ -66,7 +66,7 @@ _COLUMNS = {
 }
 _FROM = f"""
 FROM spans FINAL
-WHERE project = {{project:String}} AND {OF_ASKED_SQL}
+PREWHERE project = {{project:String}} AND {OF_TRACE}
 LIMIT {{most:UInt32}}
 """
 
@@ -102,7 +102,7 @@ def spans_sql(groups: frozenset[str] = EVERYTHING) -> str:
         # Messages may stand among all of these.
         wanted |= {"attributes", "events", "event attributes"}
     chosen = [_ALWAYS, *(columns for name, columns in _COLUMNS.items() if name in wanted)]
-    return f"{ASKED_SQL} SELECT {','.join(chosen)}{_FROM}"
+    return f"SELECT {','.join(chosen)}{_FROM}"
 
 
 SPANS_SQL = spans_sql()
@@ -180,7 +180,7 @@ def _hand_down(roots: Sequence[Node], columns: Mapping[str, list[Any]]) -> None:
 
 def read_columns(client: Client, project: str, trace_id: str, sql: str) -> dict[str, list[Any]]:
     """The spans of a trace, each once, in no order: columns by name; none of them where there is no span."""
-    parameters = {"project": project, "trace_ids": [trace_id], "most": MOST_SPANS + 1}
+    parameters = of_traces(client, [trace_id]) | {"project": project, "most": MOST_SPANS + 1}
     result = client.query(sql, parameters=parameters, column_oriented=True)
     columns = dict(zip(result.column_names, map(list, result.result_columns), strict=False))
     if columns and len(columns["id"]) > MOST_SPANS:

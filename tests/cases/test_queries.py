@@ -1,7 +1,8 @@
-"""Cases 42 to 44 and 46: what the search is asked, in every parameter and in JSON."""
+"""Cases 42 to 44, 46 and 47: what the search is asked, in every parameter and in JSON."""
 
 from __future__ import annotations
 
+import json
 import secrets
 
 import pytest
@@ -177,3 +178,37 @@ def test_case_46_an_unknown_trace_is_404_in_the_one_form(world):
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert set(answer.json()) == {"type", "title", "status", "detail", "instance"}
+
+
+def test_case_47_what_a_browser_would_run_is_given_as_data(world):
+    """In the tree, in lists and in errors: JSON that is not to be taken for anything else."""
+    script = "<script>alert(1)</script>"
+    link = "[x](javascript:alert(1))"
+    call = llm_span(
+        user__id=script,
+        note=link,
+        gen_ai__input__messages=json.dumps(
+            [{"role": "user", "parts": [{"type": "text", "content": f"{script}{link}"}]}]
+        ),
+    )
+    call.name = script
+    assert world.ways["grpc"].send(request(call, resource={"service.name": link})).code == "OK"
+    tree = f"/api/v1/traces/{call.trace_id.hex()}"
+    for path in (
+        tree,
+        "/api/v1/spans",
+        "/api/v1/traces",
+        "/api/v1/stats",
+        "/api/v1/facets",
+        f"/api/v1/{script}",
+    ):
+        answer = world.api.get(path, params={"service": link} if path.endswith("s") else {})
+        assert answer.headers["content-type"].partition(";")[0] in {
+            "application/json",
+            "application/problem+json",
+        }
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    [root] = world.api.get(tree).json()["roots"]
+    assert (root["name"], root["user_id"], root["service"]) == (script, script, link)
+    assert root["attributes"]["note"] == link
+    assert root["input"][0]["parts"][0]["content"] == f"{script}{link}"

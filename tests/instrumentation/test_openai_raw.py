@@ -40,6 +40,17 @@ def test_with_raw_response_of_a_stream(spans, client):
     assert spans.one().attributes["gen_ai.response.time_to_first_chunk"] > 0
 
 
+def test_a_stream_as_langchain_reads_it_is_marked_and_has_its_first_chunk_case_35(spans, client):
+    with client.chat.completions.with_raw_response.create(**WITH_USAGE).parse() as stream:
+        for number, _ in enumerate(stream):
+            if number == 0:
+                assert spans.all() == []
+    assert_one_span_with_usage(spans)
+    attributes = spans.one().attributes
+    assert attributes["gen_ai.request.stream"] is True
+    assert attributes["gen_ai.response.time_to_first_chunk"] > 0
+
+
 @pytest.mark.parametrize("reading", ["parse", "read", "json", "text", "iter_bytes", "iter_lines"])
 def test_with_streaming_response_however_it_is_read(spans, client, reading):
     with client.chat.completions.with_streaming_response.create(**ASK) as response:

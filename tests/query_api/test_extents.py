@@ -7,13 +7,12 @@ import secrets
 import pytest
 from otlp_requests import SECOND, request, span
 
-from spanledger.query_api.extents import ASKED_SQL, OF_ASKED_SQL
+from spanledger.query_api.extents import OF_TRACES, of_traces
 
 T0 = 1_760_000_000 * SECOND
-TIMES_SQL = f"{ASKED_SQL} SELECT times.1, times.2"
 STARTS_SQL = (
-    f"{ASKED_SQL} SELECT toUnixTimestamp64Nano(start_time) AS ns FROM spans FINAL "
-    f"WHERE project = {{project:String}} AND {OF_ASKED_SQL} ORDER BY ns"
+    "SELECT toUnixTimestamp64Nano(start_time) AS ns FROM spans FINAL "
+    f"WHERE project = {{project:String}} AND {OF_TRACES} ORDER BY ns"
 )
 EVER = (0, (1 << 63) - 1)
 
@@ -21,10 +20,19 @@ EVER = (0, (1 << 63) - 1)
 @pytest.fixture
 def ask(reader, project):
     def asked(sql, *trace_ids):
-        given = {"trace_ids": [trace_id.hex() for trace_id in trace_ids], "project": project}
-        return reader.query(sql, parameters=given).result_rows
+        given = of_traces(reader, [trace_id.hex() for trace_id in trace_ids])
+        return reader.query(sql, parameters=given | {"project": project}).result_rows
 
     return asked
+
+
+@pytest.fixture
+def times(reader):
+    def looked_through(*trace_ids):
+        given = of_traces(reader, [trace_id.hex() for trace_id in trace_ids])
+        return given["first"], given["last"]
+
+    return looked_through
 
 
 @pytest.fixture
@@ -42,18 +50,18 @@ def scattered(ingest):
     return trace, other
 
 
-def test_the_times_cover_spans_of_several_inserts_and_days(ask, scattered):
+def test_the_times_cover_spans_of_several_inserts_and_days(ask, times, scattered):
     trace, other = scattered
-    assert ask(TIMES_SQL, trace) == [(T0, T0 + 90_000 * SECOND + 3)]
-    assert ask(TIMES_SQL, other) == [(T0, T0)]
-    assert ask(TIMES_SQL, trace, other, trace) == [(T0, T0 + 90_000 * SECOND + 3)]
+    assert times(trace) == (T0, T0 + 90_000 * SECOND + 3)
+    assert times(other) == (T0, T0)
+    assert times(trace, other, trace) == (T0, T0 + 90_000 * SECOND + 3)
     assert len(ask(STARTS_SQL, trace)) == 8
 
 
-def test_where_a_trace_is_not_known_all_times_are_looked_through(ask, scattered, writer):
+def test_where_a_trace_is_not_known_all_times_are_looked_through(ask, times, scattered, writer):
     trace, other = scattered
-    assert ask(TIMES_SQL, secrets.token_bytes(16)) == [EVER]
-    assert ask(TIMES_SQL, trace, secrets.token_bytes(16)) == [EVER]
+    assert times(secrets.token_bytes(16)) == EVER
+    assert times(trace, secrets.token_bytes(16)) == EVER
     writer.command(
         "ALTER TABLE trace_times DELETE WHERE trace_id = unhex({t:String}) SETTINGS mutations_sync = 2",
         parameters={"t": trace.hex()},

@@ -282,6 +282,38 @@ def test_no_list_reads_content_or_the_attributes_of_all_spans():
         assert not [word for word in ("content", "events", "attributes", "links") if word in sql]
 
 
+def test_a_merged_day_has_each_span_once_until_something_arrives(api, ingest, reader, writer):
+    """Then newer copies are looked for again; and always where parts cannot be seen."""
+    day = 1_300_000_000 * SECOND  # of no other test
+    sent = span(name="before", start_time_unix_nano=day)
+    ingest(request(sent))
+    ingest(request(span(name="other", start_time_unix_nano=day + 1)))
+    writer.command("OPTIMIZE TABLE spans PARTITION '2011-03-13' FINAL")
+
+    def known():
+        found = [each for each in windows_module.stored_days(reader) if each.first_ns <= day <= each.last_ns]
+        return [(each.rows, each.each_once) for each in found]
+
+    assert known() == [(2, True)]
+    assert len(listed(api, name="before")["spans"]) == 1
+    sent.name = "after"
+    ingest(request(sent))
+    assert known() == [(3, False)]
+    assert listed(api, name="before")["spans"] == []
+    assert len(listed(api, name="after")["spans"]) == 1
+
+
+def test_days_are_known_where_parts_are_not(api, ingest, reader, monkeypatch):
+    """As on a server whose user may not see them; the last second that is stored has both bounds."""
+    last_ns = ((1 << 32) - 1) * SECOND - 1
+    ingest(request(span(name="now"), span(start_time_unix_nano=last_ns, end_time_unix_nano=last_ns)))
+    assert windows_module.stored_days(reader)[0].last_ns == last_ns
+    monkeypatch.setattr(windows_module, "PARTS_SQL", f"SELECT * FROM ({windows_module.PARTS_SQL}) WHERE 0")
+    assert windows_module.stored_days(reader)[0].last_ns == last_ns
+    assert not any(day.each_once for day in windows_module.stored_days(reader))
+    assert len(listed(api, name="now")["spans"]) == 1
+
+
 def test_candidates_and_newest_copies_are_found_through_the_indexes(reader, ingest, project):
     made = span(start_time_unix_nano=T0)
     ingest(request(made, *(span(start_time_unix_nano=T0 + n * DAY) for n in range(1, 4))))

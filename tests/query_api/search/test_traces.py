@@ -10,6 +10,7 @@ import pytest
 from listing import TRACES
 from otlp_requests import SECOND, llm_span, request, span
 
+from spanledger.query_api.extents import of_traces
 from spanledger.query_api.search import windows as windows_module
 from spanledger.query_api.search.traces import SUMMARY_SQL, candidates_sql
 from spanledger.query_api.search.windows import DAYS_SQL
@@ -284,5 +285,5 @@ def test_a_trace_is_looked_up_through_the_index_on_trace_ids(reader, ingest, pro
     sent = span()
     ingest(request(sent))
     trace_id = sent.trace_id.hex()
-    used = plan(reader, sql, project=project, trace_ids=[trace_id], copies=[], most=1)
+    used = plan(reader, sql, project=project, **of_traces(reader, [trace_id]), copies=[], most=1)
     assert "Name: by_trace" in used

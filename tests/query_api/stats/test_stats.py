@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from otlp_requests import SECOND, llm_span, request, span
 
 from spanledger.query_api.search.conditions import All, Compare
+from spanledger.query_api.stats import stats as stats_module
 from spanledger.query_api.stats.measures import MEASURES
 from spanledger.query_api.stats.stats import GROUPS, Asked, stats_json
 from spanledger.schemas.stats_api import Stats
@@ -141,6 +142,20 @@ def test_groups_are_in_the_order_that_is_asked_for_with_a_row_for_the_rest(api, 
     ]
     assert by_key(asked(api, group_by="model", limit=1, order_by="duration_max")) == [("m2", 5)]
     assert asked(api, group_by="model")["other"] is None
+
+
+@pytest.mark.parametrize("group_by", [["model"], ["model", "status"]])
+def test_groups_that_only_older_days_have_are_known_as_well(api, ingest, group_by):
+    """Whether the newest day has few groups is a guess about the others."""
+    older = [call(n, model=f"m{n % 4}") for n in range(8)]
+    ingest(request(*older, *(call(n + 86_400 * 3, model="m9") for n in range(5))))
+    for limit, others in ((1, 4), (4, 1), (5, 0)):
+        found = asked(api, group_by=group_by, limit=limit, bucket="day")
+        assert (found["groups"][0]["key"]["model"], found["groups"][0]["calls"]) == ("m9", 5)
+        assert len(found["groups"]) == limit
+        assert (found["other"] or {"groups": 0})["groups"] == others
+        shown = sum(group["calls"] for group in found["groups"])
+        assert shown + (found["other"] or {"calls": 0})["calls"] == found["total"]["calls"] == 13
 
 
 def test_groups_may_be_of_several_fields_and_of_every_one(api, ingest):
@@ -402,3 +417,36 @@ def test_more_rows_than_an_answer_holds_are_refused(api, ingest):
 @pytest.mark.parametrize("name", ["user", "conversation", "service", "name", "model", "tag", "error_type"])
 def test_sql_in_a_free_text_is_a_text(idle_api, name, text):
     assert asked(idle_api, **{name: text}, group_by=["tag", "user"], bucket="day")["total"]["calls"] == 0
+
+
+def test_percentiles_of_very_many_calls_are_told_to_a_twentieth_of_a_percent(api, ingest, monkeypatch):
+    """And everything else is what it is of few: sums, averages and the greatest value."""
+    sent = [
+        call(n, ms=ms, output_tokens=tokens, gen_ai__response__time_to_first_chunk=ms / 7000)
+        for n, (ms, tokens) in enumerate(
+            [(0, 5), (0.000001, 1), (0.25, 1), (1234.567, 999), (86_400_000.0, 3)]
+        )
+    ]
+    ingest(request(*sent))
+    exact = asked(api, group_by="model", bucket="hour")
+    monkeypatch.setattr(stats_module, "_MOST_EXACT", 0)
+    close = asked(api, group_by="model", bucket="hour")
+    for found, known in zip(_numbers(close), _numbers(exact), strict=True):
+        path, value = found
+        if path[-1] in {"p50", "p95", "p99", "median"} and isinstance(known[1], float):
+            assert (path, value) == (path, pytest.approx(known[1], rel=0.0005, abs=1e-6))
+        else:
+            assert found == known
+    assert close["total"]["duration_ms"]["max"] == 86_400_000.0
+    assert close["total"]["duration_ms"]["p99"] <= 86_400_000.0
+
+
+def _numbers(value, path=()):
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _numbers(each, (*path, key))
+    elif isinstance(value, list):
+        for n, each in enumerate(value):
+            yield from _numbers(each, (*path, n))
+    else:
+        yield path, value

@@ -1,5 +1,6 @@
 """One call of a model, from its start to its end: one CLIENT span, ended exactly once."""
 
+import os
 import re
 import threading
 import time
@@ -16,6 +17,7 @@ from opentelemetry.util.types import AttributeValue
 
 from spanledger.instrumentation import meters, suppression
 from spanledger.instrumentation.calls import Message, Request, Response, Usage
+from spanledger.instrumentation.collected import settle
 from spanledger.instrumentation.content import ContentPolicy, policy, text_of, to_json
 from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
 from spanledger.instrumentation.cost import cost_attributes
@@ -48,6 +50,7 @@ class Invocation:
         silence_all: bool = False,
         outer: MutableMapping[str, Any] | None = None,
     ) -> None:
+        settle()
         self.request = request
         self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
         self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
@@ -59,11 +62,16 @@ class Invocation:
         self._started_at = datetime.now(UTC)
         self._first_chunk: float | None = None
         self._ended = threading.Lock()
+        self._process = os.getpid()
 
     @property
     def context(self) -> Context:
         """Where the provider's client runs: below our span, other instrumentations of this call silent."""
         return suppression.marked(self._around, silence_all=self._silence_all)
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended.locked()
 
     def chunk(self) -> None:
         if self._first_chunk is None:
@@ -79,8 +87,9 @@ class Invocation:
     def _end(
         self, response: Response | None, error: BaseException | str | None, end_time: int | None
     ) -> None:
+        # A child that was forked in the middle of the call has a copy of it; the call is its parent's.
         # The lock is never released: whoever takes it ends the span, from whichever thread.
-        if not self._ended.acquire(blocking=False):
+        if self._process != os.getpid() or not self._ended.acquire(blocking=False):
             return
         found = response or Response()
         try:

@@ -16,7 +16,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, loggers, meters, options, processes, tracers
+from spanledger.instrumentation import collected, content, loggers, meters, options, processes, tracers
 from spanledger.instrumentation import threads as thread_context
 from spanledger.instrumentation.export import EXIT_MILLIS, LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
@@ -113,6 +113,7 @@ def uninstrument() -> None:
     """Give every SDK its own methods back and stop describing and exporting spans."""
     if not _state.on:
         return
+    collected.settle()
     _state.on = False
     for module in PROVIDERS:
         with quietly(f"restoring {module}"):
@@ -138,12 +139,14 @@ def instrument_from_environment() -> None:
 
 
 def _send_the_last() -> None:
+    collected.settle()
     for processor in list(_state.processors.values()):
         processor.shutdown()
     loggers.stop()
 
 
 def _send_what_waits() -> None:
+    collected.settle()
     for processor in list(_state.processors.values()):
         processor.force_flush()
     loggers.flush()

@@ -8,9 +8,11 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from spanledger.instrumentation.calls import Accumulator, Response
+from spanledger.instrumentation.collected import watch_collections, when_safe
 from spanledger.instrumentation.invocation import Invocation
 from spanledger.instrumentation.quiet import quietly
 
@@ -44,9 +46,14 @@ class Recording:
         """The user closed or dropped the stream: it ended when its last chunk came."""
         self._invocation.finish(self._broken_off(), end_time=self._last_chunk_ns)
 
+    @property
+    def is_over(self) -> bool:
+        return self._invocation.is_over
+
     def closed(self) -> None:
-        if not self.producing:
-            self.abandon()
+        if not self.producing and not self.is_over:
+            # A generator of the SDK that is collected closes the response, too.
+            when_safe(self.abandon)
 
     def _broken_off(self) -> Response:
         # The conventions have a finish reason for a generation that stopped before its own end.
@@ -134,16 +141,24 @@ class RecordedAsyncIterator:
 
 
 def when_dropped(thing: Any, recording: Recording) -> None:
-    """End the recording when this object is gone, whoever drops it, the garbage collector included.
+    """End the recording when this object is gone, whoever drops it.
+
+    If that is the garbage collector, the recording ends when that is done (see `collected`).
 
     Up to Python 3.11 a collection may run in the middle of setting a context variable, and ending a span sets
     some (processors attach a context of their own): the interpreter would crash. A copy of the context is
     entered, so that the one that is being changed stays as it is.
     """
+    watch_collections()
     weakref.finalize(thing, _abandon, recording)
 
 
 def _abandon(recording: Recording) -> None:
+    if not recording.is_over:
+        when_safe(partial(_abandon_aside, recording))
+
+
+def _abandon_aside(recording: Recording) -> None:
     copy_context().run(recording.abandon)
 
 

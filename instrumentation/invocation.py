@@ -18,14 +18,18 @@ from opentelemetry.util.types import AttributeValue
 from spanledger.instrumentation import meters, suppression
 from spanledger.instrumentation.calls import Message, Request, Response, Usage
 from spanledger.instrumentation.collected import settle
-from spanledger.instrumentation.content import ContentPolicy, policy, text_of, to_json
-from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
+from spanledger.instrumentation.content import ContentPolicy, counted, policy, text_of, to_json
+from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, is_too_large, leave
 from spanledger.instrumentation.cost import cost_attributes
 from spanledger.instrumentation.quiet import quietly
 from spanledger.schemas import attributes as names
 
 # Providers echo a rejected key in their message; it must not reach an attribute.
-_SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
+_SECRET = re.compile(
+    r"\b((?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|Bearer\s+|key(?: provided)?\s*[:=]\s*)"
+    r"[\w*.\-]{8,}",
+    re.IGNORECASE,
+)
 _MESSAGE_LIMIT = 1000
 # The call that made the answer was billed; a moderation is billed to nobody.
 _NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
@@ -129,7 +133,7 @@ class Invocation:
             usage=response.usage,
             seconds=max(0.0, ended_at - self._started_at.timestamp()),
             first_chunk=self._first_chunk if self.request.stream else None,
-            error=error_type(error) if isinstance(error, BaseException) else error,
+            error=error_type(error) if isinstance(error, BaseException) else error and _without_keys(error),
             context=self._around,
         )
 
@@ -162,7 +166,9 @@ class Invocation:
             return None
         model = _text(response.model) or self.request.model or ""
         asked = text_of([*self.request.system_instructions(), *self.request.input_messages()])
-        return Usage(input=count(asked, model), output=count(text_of(output), model), estimated=True)
+        return Usage(
+            input=counted(count, asked, model), output=counted(count, text_of(output), model), estimated=True
+        )
 
     def _record_content(self, response: Response) -> None:
         if not self.policy.recorded:
@@ -220,8 +226,12 @@ def current(context: Context) -> Iterator[None]:
 
 
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """None means "not known" and sets nothing."""
-    return {key: attribute_value(value) for key, value in attributes.items() if value is not None}
+    """None means "not known" and sets nothing; nor does a number that no exporter could send."""
+    return {
+        key: attribute_value(value)
+        for key, value in attributes.items()
+        if value is not None and not is_too_large(value)
+    }
 
 
 def _text(value: Any) -> str | None:
@@ -232,11 +242,17 @@ def _text(value: Any) -> str | None:
 def record_error(span: Span, error: BaseException | str) -> None:
     """`error.type`, and the status with the error's message unless that could hold content."""
     if isinstance(error, str):
-        span.set_attribute(names.ERROR_TYPE, error)
-        span.set_status(Status(StatusCode.ERROR, error))
+        code = _without_keys(error)
+        span.set_attribute(names.ERROR_TYPE, code)
+        span.set_status(Status(StatusCode.ERROR, code))
         return
     span.set_attribute(names.ERROR_TYPE, error_type(error))
     span.set_status(Status(StatusCode.ERROR, error_message(error) or None))
+
+
+def _without_keys(text: str) -> str:
+    """What a provider says of an error, which may be anything, without keys."""
+    return _SECRET.sub(r"\1***", clean(text))[:_MESSAGE_LIMIT]
 
 
 def exception_event(error: BaseException) -> dict[str, str]:
@@ -265,7 +281,7 @@ def error_message(error: BaseException) -> str:
     count = getattr(error, "error_count", None)
     if callable(count):
         return f"{count()} validation errors"
-    return _SECRET.sub(r"\1***", clean(str(error)))[:_MESSAGE_LIMIT]
+    return _without_keys(str(error))
 
 
 def _start_span(tracer: Tracer, request: Request) -> Span:

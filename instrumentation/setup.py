@@ -20,7 +20,7 @@ from spanledger.instrumentation import collected, content, loggers, meters, opti
 from spanledger.instrumentation import threads as thread_context
 from spanledger.instrumentation.export import EXIT_MILLIS, LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
-from spanledger.instrumentation.quiet import quietly
+from spanledger.instrumentation.quiet import quietly, say_once
 
 ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
@@ -106,7 +106,7 @@ def instrument(
         processes.watch(at_exit=_send_the_last, at_shutdown=_send_what_waits, within_s=EXIT_MILLIS / 1000)
         for module in PROVIDERS:
             _hook(module)
-    return tracer_provider or trace.get_tracer_provider()
+    return tracers.chosen() or trace.get_tracer_provider()
 
 
 def uninstrument() -> None:
@@ -132,9 +132,13 @@ def uninstrument() -> None:
 
 def instrument_from_environment() -> None:
     """What `spanledger run` asks for through the environment of the processes it starts."""
-    pairs = (item.partition("=") for item in os.environ.get(HEADERS, "").split(",") if "=" in item)
+    given = [item for item in os.environ.get(HEADERS, "").split(",") if item.strip()]
+    pairs = [item.partition("=") for item in given if "=" in item]
+    if len(pairs) < len(given):
+        # Not quoted: it may be a key.
+        say_once(f"{HEADERS} takes name=value,name=value; an entry without '=' is ignored")
     headers = {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}
-    threads = os.environ.get(thread_context.THREADS, "").strip().lower() not in {"0", "false", "no", "off"}
+    threads = options.switch(thread_context.THREADS, default=True)
     instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None, threads=threads)
 
 

@@ -205,6 +205,7 @@ class BodyTap:
         self._recording = recording
         self._events = events
         self._buffer = bytearray()
+        self._too_long = False
         self.fail = recording.fail
 
     @property
@@ -217,15 +218,21 @@ class BodyTap:
 
     def chunk(self, data: bytes) -> None:
         with quietly("reading raw bytes"):
+            if self._too_long:
+                return
             self._buffer.extend(data)
             if self._events:
                 self._read_events()
-            elif len(self._buffer) > _BODY_LIMIT:
+            if len(self._buffer) > _BODY_LIMIT:
+                self._too_long = True
                 self._buffer.clear()
 
     def finish(self) -> None:
         with quietly("reading a raw body"):
-            if not self._events and self._buffer:
+            if self._events:
+                # The last line need not end.
+                self._read_line(self._buffer)
+            elif self._buffer:
                 self._recording.chunk(json.loads(self._buffer))
         self._recording.finish()
 
@@ -233,8 +240,14 @@ class BodyTap:
         *lines, rest = self._buffer.split(b"\n")
         self._buffer = bytearray(rest)
         for line in lines:
-            if line.startswith(b"data:"):
-                self._event(bytes(line[5:]).strip())
+            self._read_line(line)
+
+    def _read_line(self, line: bytearray) -> None:
+        payload = bytes(line[5:]).strip() if line.startswith(b"data:") else b""
+        if payload:
+            # One that cannot be read must not hide the next.
+            with quietly("reading an event"):
+                self._event(payload)
 
     def _event(self, payload: bytes) -> None:
         if payload.startswith(b"[DONE]"):

@@ -22,7 +22,10 @@ def choose(provider: TracerProvider | None) -> None:
     _chosen[:] = [provider] if provider is not None else []
 
 
+def chosen() -> TracerProvider | None:
+    return _chosen[0] if _chosen else None
+
+
 def tracer(scope: str, provider: TracerProvider | None = None) -> Tracer:
     """A tracer is looked up for every call, so a provider that is set later is found."""
-    chosen = provider or (_chosen[0] if _chosen else None)
-    return trace.get_tracer(scope, package_version(), chosen)
+    return trace.get_tracer(scope, package_version(), provider or chosen())

@@ -40,8 +40,9 @@ class _HidingIterator(_Hiding):
         return self
 
     def __next__(self) -> Any:
-        chunk = next(self._inner)
-        return next(self) if is_extra(chunk) else chunk
+        while is_extra(chunk := next(self._inner)):
+            pass
+        return chunk
 
 
 class _HidingAsyncIterator(_Hiding):
@@ -49,8 +50,9 @@ class _HidingAsyncIterator(_Hiding):
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await anext(self._inner)
-        return await anext(self) if is_extra(chunk) else chunk
+        while is_extra(chunk := await anext(self._inner)):
+            pass
+        return chunk
 
 
 def hide_from_stream(stream: Any) -> None:
@@ -67,7 +69,7 @@ class _Events:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        *events, self._rest = (self._rest + data.replace(b"\r\n", b"\n")).split(_END)
+        *events, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(_END)
         return b"".join(event + _END for event in events if not _is_extra_event(event))
 
     def rest(self) -> bytes:

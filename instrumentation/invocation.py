@@ -111,10 +111,14 @@ class Invocation:
         if response.usage is None and counts:
             with quietly("counting tokens"):
                 response.usage = self._estimated(response, error)
+        found: dict[str, AttributeValue] = {}
         with quietly("recording a response"):
-            self.span.set_attributes(known(self._response_attributes(response)))
+            found = known(self._response_attributes(response))
         with quietly("pricing a call"):
-            self.span.set_attributes(self._cost(response))
+            found.update(self._cost(response))
+        with quietly("recording a response"):
+            # Once, because each time costs a lock and a check of its own.
+            self.span.set_attributes(found)
         with quietly("recording content"):
             self._record_content(response)
         if error is not None:
@@ -227,11 +231,14 @@ def current(context: Context) -> Iterator[None]:
 
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """None means "not known" and sets nothing; nor does a number that no exporter could send."""
-    return {
-        key: attribute_value(value)
-        for key, value in attributes.items()
-        if value is not None and not is_too_large(value)
-    }
+    found: dict[str, AttributeValue] = {}
+    for key, value in attributes.items():
+        # Nearly every value is a text of ASCII, and this runs for each attribute of each call.
+        if type(value) is str and value.isascii():
+            found[key] = value
+        elif value is not None and not is_too_large(value):
+            found[key] = attribute_value(value)
+    return found
 
 
 def _text(value: Any) -> str | None:

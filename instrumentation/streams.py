@@ -80,6 +80,13 @@ class Watcher(Protocol):
     def fail(self, error: BaseException | str) -> None: ...
 
 
+def of_inner(around: Any, name: str) -> Any:
+    """An attribute of what an iterator is around; a copy in the making is around nothing yet."""
+    if name == "_inner":
+        raise AttributeError(name)
+    return getattr(around._inner, name)  # noqa: SLF001 - what these are made of
+
+
 class RecordedIterator:
     """Takes the place of the iterator inside a synchronous stream."""
 
@@ -107,7 +114,7 @@ class RecordedIterator:
         return chunk
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 class RecordedAsyncIterator:
@@ -137,7 +144,7 @@ class RecordedAsyncIterator:
         return chunk
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 def when_dropped(thing: Any, recording: Recording) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from spanledger.instrumentation.reading import field, items
+from spanledger.instrumentation.streams import of_inner
 
 _END = b"\n\n"
 
@@ -32,7 +33,7 @@ class _Hiding:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 class _HidingIterator(_Hiding):

@@ -20,7 +20,7 @@ from typing import Any
 
 from spanledger.instrumentation.calls import Message
 from spanledger.instrumentation.context import clean
-from spanledger.instrumentation.quiet import warn_once
+from spanledger.instrumentation.quiet import say_once
 
 OWN_SWITCH = "SPANLEDGER_CAPTURE_CONTENT"
 LIMIT = "SPANLEDGER_CONTENT_LIMIT"
@@ -42,6 +42,10 @@ _NO = {"0", "false", "no", "off"}
 
 class RedactionFailed(Exception):
     """Names the error of the application's redaction without its message, which could quote content."""
+
+
+class CountFailed(Exception):
+    """Names the error of the application's count of tokens without its message, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +180,7 @@ def _limit_from_environment() -> int:
     if text.isdecimal():
         return int(text)
     if text:
-        warn_once(LIMIT, f"{text!r} is no number of characters, so the limit is {DEFAULT_LIMIT}")
+        say_once(f"{LIMIT} is {text!r}, which is no number of characters: the limit is {DEFAULT_LIMIT}")
     return DEFAULT_LIMIT
 
 
@@ -184,12 +188,15 @@ def _from_environment() -> ContentPolicy:
     own = os.environ.get(OWN_SWITCH, "").strip().lower()
     if own:
         if own not in _OWN_MODES:
-            allowed = "true, false, span, event or span_and_event"
-            warn_once(OWN_SWITCH, f"{own!r} is none of {allowed}, so no content is captured")
+            allowed = "true, false, span, event and span_and_event"
+            say_once(f"{OWN_SWITCH} is {own!r}; allowed are {allowed}: no content is captured")
         return _OWN_MODES.get(own, ContentPolicy())
     mode = os.environ.get(OTEL_SWITCH, "").strip().lower()
     if mode in _YES:
         return ContentPolicy(span=True)
+    if mode and mode not in _MODES and mode not in _NO:
+        allowed = ", ".join(_MODES).upper()
+        say_once(f"{OTEL_SWITCH} is {mode!r}; allowed are {allowed} and true: no content is captured")
     return _MODES.get(mode, ContentPolicy())
 
 
@@ -201,6 +208,14 @@ def _redacted(redact: Redact, part: Message) -> Message | None:
     if changed is not None and not isinstance(changed, dict):
         raise RedactionFailed(f"redact returned {type(changed).__name__}, not a part or None")
     return changed
+
+
+def counted(count: CountTokens, text: str, model: str) -> int:
+    """What the application's function counts. Raises CountFailed, which never quotes the text."""
+    try:
+        return count(text, model)
+    except Exception as error:  # noqa: BLE001 - whatever the application's function raises
+        raise CountFailed(f"count_tokens raised {type(error).__name__}") from None
 
 
 def _described(part: Message) -> Message:

@@ -15,6 +15,7 @@ from spanledger.schemas import attributes as names
 _KEY = "spanledger-ambient-attributes"
 # Truth values are numbers to Python.
 _NUMBERS = (int, float)
+_WHOLE = 2**63
 
 
 def ambient(context: Context | None = None) -> Mapping[str, AttributeValue]:
@@ -48,12 +49,17 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def is_too_large(value: Any) -> bool:
+    """Whether an exporter's 64 bits do not hold this whole number."""
+    return isinstance(value, int) and not -_WHOLE <= value < _WHOLE
+
+
 def attribute_value(value: Any) -> AttributeValue:
     """What OTel accepts as an attribute, otherwise the value's text."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, _NUMBERS):
-        return value
+        return str(value) if is_too_large(value) else value
     if isinstance(value, list | tuple | set | frozenset):
         return [clean(str(item)) for item in value]
     return clean(str(value))
@@ -118,5 +124,5 @@ def _given(
     }
     for key, value in (entries or {}).items():
         if value is not None:
-            found[names.METADATA_PREFIX + key] = attribute_value(value)
+            found[names.METADATA_PREFIX + clean(key)] = attribute_value(value)
     return found

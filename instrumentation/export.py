@@ -11,6 +11,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from spanledger.instrumentation.collected import settle
 from spanledger.instrumentation.context import ambient
 from spanledger.instrumentation.quiet import quietly, say_once, warn_once
 from spanledger.schemas import attributes as names
@@ -58,6 +59,7 @@ class LedgerProcessor(SpanProcessor):
                 self._batch.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        settle()
         return self._batch is None or self._batch.force_flush(timeout_millis)
 
 

@@ -1,5 +1,6 @@
 """One call of a model, from its start to its end: one CLIENT span, ended exactly once."""
 
+import os
 import re
 import threading
 import time
@@ -16,14 +17,19 @@ from opentelemetry.util.types import AttributeValue
 
 from spanledger.instrumentation import meters, suppression
 from spanledger.instrumentation.calls import Message, Request, Response, Usage
-from spanledger.instrumentation.content import ContentPolicy, policy, text_of, to_json
-from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, leave
+from spanledger.instrumentation.collected import settle
+from spanledger.instrumentation.content import ContentPolicy, counted, policy, text_of, to_json
+from spanledger.instrumentation.context import ambient, attribute_value, clean, enter, is_too_large, leave
 from spanledger.instrumentation.cost import cost_attributes
 from spanledger.instrumentation.quiet import quietly
 from spanledger.schemas import attributes as names
 
 # Providers echo a rejected key in their message; it must not reach an attribute.
-_SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
+_SECRET = re.compile(
+    r"\b((?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|Bearer\s+|key(?: provided)?\s*[:=]\s*)"
+    r"[\w*.\-]{8,}",
+    re.IGNORECASE,
+)
 _MESSAGE_LIMIT = 1000
 # The call that made the answer was billed; a moderation is billed to nobody.
 _NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
@@ -48,6 +54,7 @@ class Invocation:
         silence_all: bool = False,
         outer: MutableMapping[str, Any] | None = None,
     ) -> None:
+        settle()
         self.request = request
         self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
         self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
@@ -59,11 +66,16 @@ class Invocation:
         self._started_at = datetime.now(UTC)
         self._first_chunk: float | None = None
         self._ended = threading.Lock()
+        self._process = os.getpid()
 
     @property
     def context(self) -> Context:
         """Where the provider's client runs: below our span, other instrumentations of this call silent."""
         return suppression.marked(self._around, silence_all=self._silence_all)
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended.locked()
 
     def chunk(self) -> None:
         if self._first_chunk is None:
@@ -79,8 +91,9 @@ class Invocation:
     def _end(
         self, response: Response | None, error: BaseException | str | None, end_time: int | None
     ) -> None:
+        # A child that was forked in the middle of the call has a copy of it; the call is its parent's.
         # The lock is never released: whoever takes it ends the span, from whichever thread.
-        if not self._ended.acquire(blocking=False):
+        if self._process != os.getpid() or not self._ended.acquire(blocking=False):
             return
         found = response or Response()
         try:
@@ -98,13 +111,13 @@ class Invocation:
         if response.usage is None and counts:
             with quietly("counting tokens"):
                 response.usage = self._estimated(response, error)
-        # Set at once: the span takes a lock each time.
-        found: dict[str, Any] = {}
+        found: dict[str, AttributeValue] = {}
         with quietly("recording a response"):
-            found.update(known(self._response_attributes(response)))
+            found = known(self._response_attributes(response))
         with quietly("pricing a call"):
             found.update(self._cost(response))
         with quietly("recording a response"):
+            # Once, because each time costs a lock and a check of its own.
             self.span.set_attributes(found)
         with quietly("recording content"):
             self._record_content(response)
@@ -124,7 +137,7 @@ class Invocation:
             usage=response.usage,
             seconds=max(0.0, ended_at - self._started_at.timestamp()),
             first_chunk=self._first_chunk if self.request.stream else None,
-            error=error_type(error) if isinstance(error, BaseException) else error,
+            error=error_type(error) if isinstance(error, BaseException) else error and _without_keys(error),
             context=self._around,
         )
 
@@ -157,7 +170,9 @@ class Invocation:
             return None
         model = _text(response.model) or self.request.model or ""
         asked = text_of([*self.request.system_instructions(), *self.request.input_messages()])
-        return Usage(input=count(asked, model), output=count(text_of(output), model), estimated=True)
+        return Usage(
+            input=counted(count, asked, model), output=counted(count, text_of(output), model), estimated=True
+        )
 
     def _record_content(self, response: Response) -> None:
         if not self.policy.recorded:
@@ -215,8 +230,15 @@ def current(context: Context) -> Iterator[None]:
 
 
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """None means "not known" and sets nothing."""
-    return {key: attribute_value(value) for key, value in attributes.items() if value is not None}
+    """None means "not known" and sets nothing; nor does a number that no exporter could send."""
+    found: dict[str, AttributeValue] = {}
+    for key, value in attributes.items():
+        # Nearly every value is a text of ASCII, and this runs for each attribute of each call.
+        if type(value) is str and value.isascii():
+            found[key] = value
+        elif value is not None and not is_too_large(value):
+            found[key] = attribute_value(value)
+    return found
 
 
 def _text(value: Any) -> str | None:
@@ -227,11 +249,17 @@ def _text(value: Any) -> str | None:
 def record_error(span: Span, error: BaseException | str) -> None:
     """`error.type`, and the status with the error's message unless that could hold content."""
     if isinstance(error, str):
-        span.set_attribute(names.ERROR_TYPE, error)
-        span.set_status(Status(StatusCode.ERROR, error))
+        code = _without_keys(error)
+        span.set_attribute(names.ERROR_TYPE, code)
+        span.set_status(Status(StatusCode.ERROR, code))
         return
     span.set_attribute(names.ERROR_TYPE, error_type(error))
     span.set_status(Status(StatusCode.ERROR, error_message(error) or None))
+
+
+def _without_keys(text: str) -> str:
+    """What a provider says of an error, which may be anything, without keys."""
+    return _SECRET.sub(r"\1***", clean(text))[:_MESSAGE_LIMIT]
 
 
 def exception_event(error: BaseException) -> dict[str, str]:
@@ -260,7 +288,7 @@ def error_message(error: BaseException) -> str:
     count = getattr(error, "error_count", None)
     if callable(count):
         return f"{count()} validation errors"
-    return _SECRET.sub(r"\1***", clean(str(error)))[:_MESSAGE_LIMIT]
+    return _without_keys(str(error))
 
 
 def _start_span(tracer: Tracer, request: Request) -> Span:

@@ -5,6 +5,7 @@ the first of them.
 """
 
 import atexit
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +24,15 @@ class _Own:
     """Our own provider, as far as it was made."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self._unlock()
+        if hasattr(os, "register_at_fork"):
+            # A lock that another thread holds while forking would stay locked in the child.
+            os.register_at_fork(after_in_child=self._unlock)
         self.where: tuple[str | None, Mapping[str, str] | None, Any] | None = None
         self.provider: Any = None
+
+    def _unlock(self) -> None:
+        self.lock = threading.Lock()
 
 
 _own = _Own()

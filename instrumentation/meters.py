@@ -12,6 +12,7 @@ from opentelemetry.metrics import Histogram, MeterProvider, NoOpMeterProvider
 from opentelemetry.util.types import AttributeValue
 
 from spanledger.instrumentation.calls import Request, Usage
+from spanledger.instrumentation.context import attribute_value
 from spanledger.instrumentation.tracers import package_version
 from spanledger.schemas import attributes as names
 
@@ -73,7 +74,7 @@ def record(
     }
     more: dict[str, Any] = {names.REQUEST_MODEL: request.model, names.RESPONSE_MODEL: response_model}
     more.update({key: request.attributes.get(key) for key in _OF_REQUEST})
-    attributes.update({key: value for key, value in more.items() if value is not None})
+    attributes.update({key: attribute_value(value) for key, value in more.items() if value is not None})
     counts = {} if usage is None else {"input": usage.input, "output": usage.output}
     for kind, count in counts.items():
         if count is not None:

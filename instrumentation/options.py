@@ -7,13 +7,13 @@ what leaves the process.
 import os
 from dataclasses import dataclass, replace
 
-from spanledger.instrumentation.quiet import warn_once
+from spanledger.instrumentation.quiet import say_once
 
 INCLUDE_USAGE = "SPANLEDGER_INCLUDE_USAGE"
 PROPAGATE = "SPANLEDGER_PROPAGATE"
 
 _YES = {"1", "true", "yes", "on"}
-_NO = {"", "0", "false", "no", "off"}
+_NO = {"0", "false", "no", "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ _decided: list[Options] = []
 
 def decide(*, include_usage: bool | None = None, propagate: bool | None = None) -> Options:
     """Read the settings once; the answer holds until the next call of this function or of `change`."""
-    _decided[:] = [Options(include_usage=_switch(INCLUDE_USAGE), propagate=_switch(PROPAGATE))]
+    _decided[:] = [Options(include_usage=switch(INCLUDE_USAGE), propagate=switch(PROPAGATE))]
     return change(include_usage=include_usage, propagate=propagate)
 
 
@@ -47,8 +47,9 @@ def options() -> Options:
     return _decided[0] if _decided else decide()
 
 
-def _switch(name: str) -> bool:
+def switch(name: str, *, default: bool = False) -> bool:
+    """A variable that is true or false; one that is neither is warned of and counts as not set."""
     text = os.environ.get(name, "").strip().lower()
-    if text not in _YES | _NO:
-        warn_once(name, f"{text!r} is neither true nor false, so it is off")
-    return text in _YES
+    if text and text not in _YES | _NO:
+        say_once(f"{name} is {text!r}; allowed are true and false: it is {'on' if default else 'off'}")
+    return text in _YES or (default and text not in _NO)

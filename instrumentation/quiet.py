@@ -5,13 +5,22 @@ from types import TracebackType
 
 _log = logging.getLogger("spanledger.instrumentation")
 _said: set[str] = set()
+_MESSAGE_LIMIT = 200
 
 
 def warn_once(kind: str, reason: object = None) -> None:
     """Log one warning for each kind of failure in the life of the process."""
     if kind not in _said:
         _said.add(kind)
-        _log.warning("%s failed and is skipped from now on without a message: %r", kind, reason)
+        said = _described(reason) if isinstance(reason, BaseException) else repr(reason)
+        _log.warning("%s failed and is skipped from now on without a message: %s", kind, said)
+
+
+def _described(error: BaseException) -> str:
+    """The kind of an error and its message, cut; never its arguments, which may hold a whole prompt."""
+    # A validation error quotes what it rejected.
+    message = "" if callable(getattr(error, "error_count", None)) else str(error)[:_MESSAGE_LIMIT]
+    return f"{type(error).__name__}: {message}"
 
 
 def say_once(what: str) -> None:

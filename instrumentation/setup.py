@@ -16,11 +16,11 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from spanledger.instrumentation import content, loggers, meters, options, processes, tracers
+from spanledger.instrumentation import collected, content, loggers, meters, options, processes, tracers
 from spanledger.instrumentation import threads as thread_context
 from spanledger.instrumentation.export import EXIT_MILLIS, LedgerProcessor, exporter_for
 from spanledger.instrumentation.patching import Patch
-from spanledger.instrumentation.quiet import quietly
+from spanledger.instrumentation.quiet import quietly, say_once
 
 ENDPOINT = "SPANLEDGER_ENDPOINT"
 HEADERS = "SPANLEDGER_HEADERS"
@@ -106,13 +106,14 @@ def instrument(
         processes.watch(at_exit=_send_the_last, at_shutdown=_send_what_waits, within_s=EXIT_MILLIS / 1000)
         for module in PROVIDERS:
             _hook(module)
-    return tracer_provider or trace.get_tracer_provider()
+    return tracers.chosen() or trace.get_tracer_provider()
 
 
 def uninstrument() -> None:
     """Give every SDK its own methods back and stop describing and exporting spans."""
     if not _state.on:
         return
+    collected.settle()
     _state.on = False
     for module in PROVIDERS:
         with quietly(f"restoring {module}"):
@@ -131,19 +132,25 @@ def uninstrument() -> None:
 
 def instrument_from_environment() -> None:
     """What `spanledger run` asks for through the environment of the processes it starts."""
-    pairs = (item.partition("=") for item in os.environ.get(HEADERS, "").split(",") if "=" in item)
+    given = [item for item in os.environ.get(HEADERS, "").split(",") if item.strip()]
+    pairs = [item.partition("=") for item in given if "=" in item]
+    if len(pairs) < len(given):
+        # Not quoted: it may be a key.
+        say_once(f"{HEADERS} takes name=value,name=value; an entry without '=' is ignored")
     headers = {unquote(key.strip()): unquote(value.strip()) for key, _, value in pairs}
-    threads = os.environ.get(thread_context.THREADS, "").strip().lower() not in {"0", "false", "no", "off"}
+    threads = options.switch(thread_context.THREADS, default=True)
     instrument(endpoint=os.environ.get(ENDPOINT) or None, headers=headers or None, threads=threads)
 
 
 def _send_the_last() -> None:
+    collected.settle()
     for processor in list(_state.processors.values()):
         processor.shutdown()
     loggers.stop()
 
 
 def _send_what_waits() -> None:
+    collected.settle()
     for processor in list(_state.processors.values()):
         processor.force_flush()
     loggers.flush()

@@ -8,9 +8,11 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from spanledger.instrumentation.calls import Accumulator, Response
+from spanledger.instrumentation.collected import watch_collections, when_safe
 from spanledger.instrumentation.invocation import Invocation
 from spanledger.instrumentation.quiet import quietly
 
@@ -44,9 +46,14 @@ class Recording:
         """The user closed or dropped the stream: it ended when its last chunk came."""
         self._invocation.finish(self._broken_off(), end_time=self._last_chunk_ns)
 
+    @property
+    def is_over(self) -> bool:
+        return self._invocation.is_over
+
     def closed(self) -> None:
-        if not self.producing:
-            self.abandon()
+        if not self.producing and not self.is_over:
+            # A generator of the SDK that is collected closes the response, too.
+            when_safe(self.abandon)
 
     def _broken_off(self) -> Response:
         # The conventions have a finish reason for a generation that stopped before its own end.
@@ -71,6 +78,13 @@ class Watcher(Protocol):
     def finish(self) -> None: ...
 
     def fail(self, error: BaseException | str) -> None: ...
+
+
+def of_inner(around: Any, name: str) -> Any:
+    """An attribute of what an iterator is around; a copy in the making is around nothing yet."""
+    if name == "_inner":
+        raise AttributeError(name)
+    return getattr(around._inner, name)  # noqa: SLF001 - what these are made of
 
 
 class RecordedIterator:
@@ -100,7 +114,7 @@ class RecordedIterator:
         return chunk
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 class RecordedAsyncIterator:
@@ -130,20 +144,28 @@ class RecordedAsyncIterator:
         return chunk
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 def when_dropped(thing: Any, recording: Recording) -> None:
-    """End the recording when this object is gone, whoever drops it, the garbage collector included.
+    """End the recording when this object is gone, whoever drops it.
+
+    If that is the garbage collector, the recording ends when that is done (see `collected`).
 
     Up to Python 3.11 a collection may run in the middle of setting a context variable, and ending a span sets
     some (processors attach a context of their own): the interpreter would crash. A copy of the context is
     entered, so that the one that is being changed stays as it is.
     """
+    watch_collections()
     weakref.finalize(thing, _abandon, recording)
 
 
 def _abandon(recording: Recording) -> None:
+    if not recording.is_over:
+        when_safe(partial(_abandon_aside, recording))
+
+
+def _abandon_aside(recording: Recording) -> None:
     copy_context().run(recording.abandon)
 
 
@@ -190,6 +212,7 @@ class BodyTap:
         self._recording = recording
         self._events = events
         self._buffer = bytearray()
+        self._too_long = False
         self.fail = recording.fail
 
     @property
@@ -202,15 +225,21 @@ class BodyTap:
 
     def chunk(self, data: bytes) -> None:
         with quietly("reading raw bytes"):
+            if self._too_long:
+                return
             self._buffer.extend(data)
             if self._events:
                 self._read_events()
-            elif len(self._buffer) > _BODY_LIMIT:
+            if len(self._buffer) > _BODY_LIMIT:
+                self._too_long = True
                 self._buffer.clear()
 
     def finish(self) -> None:
         with quietly("reading a raw body"):
-            if not self._events and self._buffer:
+            if self._events:
+                # The last line need not end.
+                self._read_line(self._buffer)
+            elif self._buffer:
                 self._recording.chunk(json.loads(self._buffer))
         self._recording.finish()
 
@@ -218,8 +247,14 @@ class BodyTap:
         *lines, rest = self._buffer.split(b"\n")
         self._buffer = bytearray(rest)
         for line in lines:
-            if line.startswith(b"data:"):
-                self._event(bytes(line[5:]).strip())
+            self._read_line(line)
+
+    def _read_line(self, line: bytearray) -> None:
+        payload = bytes(line[5:]).strip() if line.startswith(b"data:") else b""
+        if payload:
+            # One that cannot be read must not hide the next.
+            with quietly("reading an event"):
+                self._event(payload)
 
     def _event(self, payload: bytes) -> None:
         if payload.startswith(b"[DONE]"):

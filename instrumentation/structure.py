@@ -95,7 +95,11 @@ class Structure:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
     ) -> None:
-        step, token = self._open.pop()
+        # One object may be used by many tasks and threads at once: each takes back what it entered.
+        here = get_current()
+        mine = [entry for entry in self._open if entry[0].context is here] or self._open
+        step, token = entered = mine[-1]
+        self._open.remove(entered)
         leave(token)
         step.finish(error)
 

@@ -7,6 +7,8 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from spanledger.instrumentation.quiet import quietly
+
 # Traceloop's key, the plain spelling of the SDK's key, and the key of opentelemetry-util-genai.
 _LANGUAGE_MODEL_KEY = "suppress_language_model_instrumentation"
 _PLAIN_KEY = "suppress_instrumentation"
@@ -46,4 +48,8 @@ def _inference_data() -> Any:
     # util-genai looks for an instance of its own class; when it is not loaded nobody looks.
     module = sys.modules.get("opentelemetry.util.genai._inference_invocation")
     data_class = getattr(module, "InferenceData", None)
-    return data_class() if callable(data_class) else True
+    if callable(data_class):
+        # A class of a beta: it may want arguments tomorrow.
+        with quietly("marking a call for util-genai"):
+            return data_class()
+    return True

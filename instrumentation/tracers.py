@@ -25,13 +25,17 @@ def choose(provider: TracerProvider | None) -> None:
     _made.clear()
 
 
+def chosen() -> TracerProvider | None:
+    return _chosen[0] if _chosen else None
+
+
 def tracer(scope: str, provider: TracerProvider | None = None) -> Tracer:
     """A provider is looked up for every call, so one that is set later is found.
 
     Its tracer is kept: the SDK changes the filters of warnings each time that it is asked for one.
     """
-    chosen = provider or (_chosen[0] if _chosen else trace.get_tracer_provider())
+    asked = provider or chosen() or trace.get_tracer_provider()
     kept = _made.get(scope)
-    if kept is None or kept[0] is not chosen:
-        kept = _made[scope] = chosen, chosen.get_tracer(scope, package_version())
+    if kept is None or kept[0] is not asked:
+        kept = _made[scope] = asked, asked.get_tracer(scope, package_version())
     return kept[1]

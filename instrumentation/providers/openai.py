@@ -263,6 +263,7 @@ class _Overhearing:
     """A request that calls no model and has no span, but whose answer says something about those that do."""
 
     producing = False
+    is_over = False
 
     def __init__(self, hear: Callable[[Any], None]) -> None:
         self.context = otel_context.get_current()

@@ -5,6 +5,7 @@ ends without usage where none does.
 """
 
 import atexit
+import os
 import threading
 from collections import OrderedDict
 
@@ -22,9 +23,15 @@ class OpenCalls:
     """The calls whose responses are still being made, by response id."""
 
     def __init__(self) -> None:
+        self._registered = False
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            # The calls are the parent's, and a lock that is held while forking would stay locked.
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._calls: OrderedDict[str, ResponseRecording] = OrderedDict()
-        self._registered = False
 
     def hold(self, response_id: str, call: "ResponseRecording") -> None:
         with self._lock:

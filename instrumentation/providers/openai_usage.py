@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from spanledger.instrumentation.reading import field, items
+from spanledger.instrumentation.streams import of_inner
 
 _END = b"\n\n"
 
@@ -32,7 +33,7 @@ class _Hiding:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return of_inner(self, name)
 
 
 class _HidingIterator(_Hiding):
@@ -40,8 +41,9 @@ class _HidingIterator(_Hiding):
         return self
 
     def __next__(self) -> Any:
-        chunk = next(self._inner)
-        return next(self) if is_extra(chunk) else chunk
+        while is_extra(chunk := next(self._inner)):
+            pass
+        return chunk
 
 
 class _HidingAsyncIterator(_Hiding):
@@ -49,8 +51,9 @@ class _HidingAsyncIterator(_Hiding):
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await anext(self._inner)
-        return await anext(self) if is_extra(chunk) else chunk
+        while is_extra(chunk := await anext(self._inner)):
+            pass
+        return chunk
 
 
 def hide_from_stream(stream: Any) -> None:
@@ -67,7 +70,7 @@ class _Events:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        *events, self._rest = (self._rest + data.replace(b"\r\n", b"\n")).split(_END)
+        *events, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(_END)
         return b"".join(event + _END for event in events if not _is_extra_event(event))
 
     def rest(self) -> bytes:

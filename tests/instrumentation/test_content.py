@@ -148,13 +148,35 @@ def test_where_a_provider_tells_no_usage_the_applications_count_is_marked_as_est
 
 
 def test_a_count_that_fails_leaves_usage_unknown(make_recorded, client, warnings_logged):
-    def broken(_text: str, _model: str) -> int:
-        raise RuntimeError("no tokenizer")
+    def broken(text: str, _model: str) -> int:
+        raise RuntimeError(f"no token for {text}")
 
     spans = make_recorded(count_tokens=broken)
     client.chat.completions.create(**ASK, messages=asked("a"), extra_headers={"x-stub-no-usage": "1"})
     assert spans.one().attributes["spanledger.cost.reason"] == "no_usage"
-    assert len(warnings_logged()) == 1
+    (warning,) = warnings_logged()
+    assert "RuntimeError" in warning
+    assert "no token" not in warning
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [
+        ("SPANLEDGER_CAPTURE_CONTENT", "maybe"),
+        ("SPANLEDGER_CONTENT_LIMIT", "-1"),
+        ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "spans"),
+        ("SPANLEDGER_INCLUDE_USAGE", "maybe"),
+        ("SPANLEDGER_PROPAGATE", "2"),
+    ],
+)
+def test_a_variable_with_a_wrong_value_is_warned_of_by_name_and_value(
+    monkeypatch, make_recorded, warnings_logged, variable, given
+):
+    monkeypatch.setenv(variable, given)
+    make_recorded()
+    content.decide()
+    (warning,) = warnings_logged()
+    assert warning.startswith(f"{variable} is {given!r}")
 
 
 def test_a_call_that_was_refused_is_not_estimated(make_recorded, client):

@@ -1,6 +1,7 @@
 """A stream leaves exactly one span, however it is read and however it ends."""
 
 import asyncio
+import copy
 import gc
 import json
 import threading
@@ -258,3 +259,10 @@ def test_a_running_total_of_usage_counts_once(spans, canned):
     events = [chunk_event(choices=choices, usage=usage(count)) for count in (1, 2, 3)]
     list(canned(events=[*events, "[DONE]"]).chat.completions.create(**STREAM))
     assert spans.one().attributes["gen_ai.usage.output_tokens"] == 3
+
+
+def test_a_stream_and_its_iterator_can_be_copied(make_recorded, client):
+    make_recorded(include_usage=True)
+    with client.chat.completions.create(**ASK, stream=True) as stream:
+        for copied in (copy.copy(stream)._iterator, copy.copy(stream._iterator)):
+            assert next(copied).object == "chat.completion.chunk"

@@ -244,3 +244,30 @@ def test_a_step_recurses(spans):
         pass
     inner, outer = spans.all()
     assert inner.parent.span_id == outer.context.span_id
+
+
+def test_one_object_used_by_many_tasks_at_once_gives_each_its_own_span(spans):
+    shared = workflow("shared")
+    first_is_in, second_is_in = asyncio.Event(), asyncio.Event()
+
+    async def first() -> Any:
+        with shared as step:
+            first_is_in.set()
+            await second_is_in.wait()
+        return step.span, trace.get_current_span()
+
+    async def second() -> Any:
+        await first_is_in.wait()
+        with shared as step:
+            second_is_in.set()
+            await asyncio.sleep(0.01)
+            still_open = step.span.is_recording()
+        return still_open, trace.get_current_span()
+
+    async def both() -> Any:
+        return await asyncio.gather(first(), second())
+
+    (_, after_first), (second_was_open, after_second) = asyncio.run(both())
+    assert second_was_open
+    assert after_first is after_second is trace.INVALID_SPAN
+    assert len(spans.all()) == 2

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry.trace import StatusCode
 
-from spanledger.instrumentation import instrument, session, uninstrument, workflow
+from spanledger.instrumentation import collected, instrument, session, uninstrument, workflow
 from spanledger.instrumentation.content import decide
 from tests.instrumentation.openai.conftest import KEY
 
@@ -168,6 +168,7 @@ def test_case_4_a_thousand_streams_leave_no_open_span_and_no_memory(spans, canne
     finally:
         tracemalloc.stop()
     gc.collect()
+    collected.settle()
     assert not [thing for thing in gc.get_objects() if isinstance(thing, Recording)]
     assert grown < 500_000
 

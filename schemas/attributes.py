@@ -111,6 +111,8 @@ OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 ANTHROPIC_RESPONSE_SERVICE_TIER: Final = "anthropic.response.service_tier"
 BEDROCK_RESPONSE_SERVICE_TIER: Final = "aws.bedrock.response.service_tier"
+# Of a provider for which the conventions have no key of its own.
+RESPONSE_SERVICE_TIER: Final = "spanledger.response.service_tier"
 AWS_REQUEST_ID: Final = "aws.request_id"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"

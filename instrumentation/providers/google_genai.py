@@ -145,7 +145,6 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
                 response.attributes.update(tier_attributes(_BATCH_TIER))
                 invocation.finish(response)
 
-
     def _is_new(self, batch: str) -> bool:
         """Whether the answers of this batch are seen for the first time in this process."""
         with self._lock:
@@ -295,7 +294,7 @@ def _asked_of(
 
 
 def _batch_answers(batch: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """The answers of a finished batch that stand in it, each with the name that its request was given; a file of answers is not fetched for this."""
+    """Answers that stand in a finished batch, each with its request's key; a file is not fetched for this."""
     metadata = batch.get("metadata")
     if not isinstance(metadata, Mapping) or metadata.get("state") not in _FINISHED_BATCH:
         return

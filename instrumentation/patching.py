@@ -1,11 +1,25 @@
 """Wrapping a method of someone else's class so that it can be undone completely."""
 
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
 import wrapt
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class _Function(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """Copied and pickled as a function is, by its name; wrapt's own wrappers refuse both."""
+
+    def __copy__(self) -> "_Function":
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> "_Function":
+        return self
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
 
 
 class Patch:
@@ -25,8 +39,7 @@ class Patch:
             # Someone may keep the bound method, or wrap it again: then undo cannot take it away.
             return wrapper(wrapped, instance, args, kwargs) if self._active else wrapped(*args, **kwargs)
 
-        # Positional, because wrapt 2 renamed the first parameter.
-        self._wrapped = wrapt.wrap_function_wrapper(self._owner, name, switched)
+        self._wrapped = wrapt.wrap_object(self._owner, name, _Function, (switched,))
 
     def undo(self) -> None:
         self._active = False

@@ -111,9 +111,9 @@ OPENAI_RESPONSE_SERVICE_TIER: Final = "openai.response.service_tier"
 OPENAI_RESPONSE_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 ANTHROPIC_RESPONSE_SERVICE_TIER: Final = "anthropic.response.service_tier"
 BEDROCK_RESPONSE_SERVICE_TIER: Final = "aws.bedrock.response.service_tier"
+# Of a provider for which the conventions have no key of its own.
+RESPONSE_SERVICE_TIER: Final = "spanledger.response.service_tier"
 AWS_REQUEST_ID: Final = "aws.request_id"
-ANTHROPIC_BATCH_ID: Final = "anthropic.message.batch.id"
-ANTHROPIC_BATCH_CUSTOM_ID: Final = "anthropic.message.batch.custom_id"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
@@ -152,6 +152,9 @@ USAGE_SEARCH_UNITS: Final = "spanledger.usage.search_units"
 USAGE_OUTPUT_CITATION_TOKENS: Final = "spanledger.usage.output_citation_tokens"
 TAGS: Final = "spanledger.tags"
 METADATA_PREFIX: Final = "spanledger.metadata."
+# Of an answer in a batch: the batch, and the name that the application gave the request.
+METADATA_BATCH_ID: Final = METADATA_PREFIX + "batch_id"
+METADATA_CUSTOM_ID: Final = METADATA_PREFIX + "custom_id"
 EXPERIMENT_ID: Final = "spanledger.experiment.id"
 
 # Why a call carries no cost; the list is closed.

@@ -156,6 +156,7 @@ FIELDS: tuple[Field, ...] = (
             "gen_ai.openai.response.service_tier",
             "anthropic.response.service_tier",
             "aws.bedrock.response.service_tier",
+            "spanledger.response.service_tier",
             *_raw("service_tier"),
             "output.value#service_tier",
             "openai.request.service_tier",

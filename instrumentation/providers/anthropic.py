@@ -4,6 +4,8 @@ import base64
 import inspect
 import json
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
@@ -38,6 +40,8 @@ _CLIENTS = {
 _BEDROCK_EVENTS = "application/vnd.amazon.eventstream"
 _BATCH_TIER = "batch"
 _HELPER = "x-stainless-stream-helper"
+# Batches of which is remembered how far they were read.
+_MOST_BATCHES = 1_000
 
 
 class AnthropicInstrumentor(StainlessInstrumentor):
@@ -164,15 +168,37 @@ class _LinesTap(BodyTap):
                 self._recording.chunk(json.loads(line))
 
 
+class _Progress:
+    """How many results of each batch were recorded: they are a file, whose lines never change their order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._recorded: OrderedDict[str, int] = OrderedDict()
+
+    def take(self, batch_id: str, line: int) -> bool:
+        """Whether this line, counted from zero, is read for the first time in this process."""
+        with self._lock:
+            recorded = self._recorded.pop(batch_id, 0)
+            self._recorded[batch_id] = max(recorded, line + 1)
+            if len(self._recorded) > _MOST_BATCHES:
+                self._recorded.popitem(last=False)
+        return line >= recorded
+
+
+_PROGRESS = _Progress()
+
+
 class _BatchResults:
-    """The answers of a batch: each is a call of its own, recorded as it is read, at the batch's price."""
+    """The answers of a batch: each is a call, recorded when it is first read, at the batch's price."""
 
     def __init__(self, instrumentor: AnthropicInstrumentor, client: Any, batch_id: str) -> None:
         self.context = otel_context.get_current()
         self.producing = False
         self._instrumentor = instrumentor
         self._provider = _provider(client)
-        self._attributes = {**_server(client), names.ANTHROPIC_BATCH_ID: batch_id}
+        self._attributes = {**_server(client), names.METADATA_BATCH_ID: batch_id}
+        self._batch_id = batch_id
+        self._lines = 0
 
     def deliver(self, result: Any) -> None:
         with quietly("reading results"):
@@ -185,6 +211,9 @@ class _BatchResults:
 
     def chunk(self, line: Any) -> None:
         with quietly("reading a result"):
+            number, self._lines = self._lines, self._lines + 1
+            if not _PROGRESS.take(self._batch_id, number):
+                return
             result = field(line, "result")
             kind = field(result, "type")
             # What was cancelled never reached a model.
@@ -202,7 +231,7 @@ class _BatchResults:
         invocation.finish(response)
 
     def _start(self, line: Any) -> Invocation:
-        attributes = {**self._attributes, names.ANTHROPIC_BATCH_CUSTOM_ID: field(line, "custom_id")}
+        attributes = {**self._attributes, names.METADATA_CUSTOM_ID: field(line, "custom_id")}
         return self._instrumentor.invocation(
             Request(
                 operation=names.OPERATION_CHAT,

@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -246,16 +247,21 @@ class _WatchedBody:
     def _heard(self, data: Any, *, whole: bool) -> None:
         with quietly("reading a body"):
             self._tap.chunk(bytes(data))
-            length = getattr(self._body, "_content_length", None)
-            read = getattr(self._body, "_amount_read", None)
+            length, read = self._state("content_length"), self._state("amount_read")
             if whole or not data or (length is not None and read == int(length)):
                 self._let_go()
                 self._tap.finish()
 
+    def _state(self, name: str) -> Any:
+        plain = getattr(self._body, f"_{name}", None)
+        return getattr(self._body, f"_self_{name}", None) if plain is None else plain
+
     def _let_go(self) -> None:
         # Ours refer to the body, which would keep it until a collection.
         for name in ("read", "readinto", "close"):
-            vars(self._body).pop(name, None)
+            # Not by its dictionary: up to aiobotocore 2 the body is a proxy, which shows that of another.
+            with suppress(AttributeError):
+                delattr(self._body, name)
 
 
 class _Frames:
@@ -299,9 +305,10 @@ def _watch_events(stream: Any, recording: Recording) -> None:
         recording.closed()
         return close()
 
-    is_async = hasattr(frames, "__anext__")
-    watched = (RecordedAsyncIterator if is_async else RecordedIterator)(frames, _Frames(recording))
-    stream._parse_event = heard_async if is_async else heard  # noqa: SLF001
+    wrap = RecordedAsyncIterator if hasattr(frames, "__anext__") else RecordedIterator
+    watched = wrap(frames, _Frames(recording))
+    # Asynchronous streams parsed without waiting up to aiobotocore 2.
+    stream._parse_event = heard_async if inspect.iscoroutinefunction(parse) else heard  # noqa: SLF001
     stream._event_generator = watched  # noqa: SLF001
     stream.close = heard_close
     when_dropped(watched, recording)

@@ -195,15 +195,31 @@ def _asked(
     # The SDK marks with an Ellipsis what the user left out.
     body = {key: value for key, value in given.items() if value is not ... and value is not None}
     model = body.get("model")
+    platform = _platform(client)
     return Asked(
         endpoint=endpoint,
-        provider=provider_of(url.hostname or "") or "cohere",
+        provider=platform or provider_of(url.hostname or "") or "cohere",
         model=model if isinstance(model, str) else None,
         body=body,
-        host=url.hostname,
-        port=url.port or {"https": 443, "http": 80}.get(url.scheme),
+        # On its way to a platform the request is given another address.
+        host=None if platform else url.hostname,
+        port=None if platform else url.port or {"https": 443, "http": 80}.get(url.scheme),
         stream=stream,
     )
+
+
+def _platform(client: Any) -> str | None:
+    """Who answers a client for AWS or OCI: its HTTP client has a hook that rewrites each request for them."""
+    with quietly("looking for a platform"):
+        hooks = getattr(getattr(client, "httpx_client", None), "event_hooks", None) or {}
+        for hook in hooks.get("request", ()):
+            module = getattr(hook, "__module__", None)
+            if module == "cohere.oci_client":
+                return "oci"
+            if module in {"cohere.aws_client", "cohere.bedrock_client"}:
+                cells = [cell.cell_contents for cell in hook.__closure__ or ()]
+                return "aws.sagemaker" if "sagemaker" in cells else "aws.bedrock"
+    return None
 
 
 def _address(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

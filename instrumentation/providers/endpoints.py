@@ -203,3 +203,8 @@ def total(*counts: int | None) -> int | None:
 def double(value: Any) -> Any:
     """A parameter that the conventions want as a double; a user may well pass 0 or 1."""
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def tier_attributes(tier: Any) -> dict[str, AttributeValue]:
+    """The tier by which the answer is billed: the ledger prices by it, too."""
+    return {names.RESPONSE_SERVICE_TIER: tier} if isinstance(tier, str) and tier else {}

@@ -6,15 +6,23 @@ many of them one method of the application makes.
 """
 
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from spanledger.instrumentation import propagation, suppression
 from spanledger.instrumentation.invocation import Invocation, current
 from spanledger.instrumentation.patching import Patch
 from spanledger.instrumentation.providers import google_genai_content as content
-from spanledger.instrumentation.providers.endpoints import Asked, Call, Endpoint, EndpointInstrumentor
+from spanledger.instrumentation.providers.endpoints import (
+    Asked,
+    Call,
+    Endpoint,
+    EndpointInstrumentor,
+    tier_attributes,
+)
 from spanledger.instrumentation.quiet import quietly
 from spanledger.instrumentation.reading import field, items
 from spanledger.instrumentation.streams import RecordedAsyncIterator, RecordedIterator, when_dropped
@@ -50,6 +58,7 @@ ENDPOINTS = {
 }
 # Results of a batch may be fetched again and again; so many of the last ones are remembered.
 _REMEMBERED_BATCHES = 1024
+_BATCH_TIER = "batch"
 _FINISHED_BATCH = {"BATCH_STATE_SUCCEEDED", "JOB_STATE_SUCCEEDED"}
 
 
@@ -59,7 +68,8 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
     _scope = __name__
 
     # Names of the batches whose answers were recorded, the oldest first.
-    _batches: dict[str, None]
+    _batches: ClassVar[dict[str, None]] = {}
+    _lock = threading.Lock()
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return ("google-genai >= 1.0, < 4",)
@@ -67,7 +77,6 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
     def _make_patches(self) -> Iterable[Patch]:
         from google.genai import _api_client
 
-        self._batches = {}
         client = getattr(_api_client, "BaseApiClient", None) or _api_client.ApiClient  # type: ignore[attr-defined]
         yield Patch(client, "request", self._request)
         yield Patch(client, "async_request", self._async_request)
@@ -121,19 +130,30 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
                 return
             batch = _body_of(result)
             answers, name = list(_batch_answers(batch)), str(batch.get("name"))
-            if not answers or name in self._batches:
+            if not answers or not self._is_new(name):
                 return
-            self._batches[name] = None
-            if len(self._batches) > _REMEMBERED_BATCHES:
-                del self._batches[next(iter(self._batches))]
-            request = _asked_of(client, _GENERATE, _model(batch["metadata"]["model"]), {}).request()
-            for answer in answers:
+            asked = _asked_of(client, _GENERATE, _model(batch["metadata"]["model"]), {}).request()
+            for given_name, answer in answers:
+                known = {names.METADATA_BATCH_ID: name, names.METADATA_CUSTOM_ID: given_name}
+                about = {key: value for key, value in known.items() if isinstance(value, str)}
+                request = replace(asked, attributes={**asked.attributes, **about})
                 invocation = Invocation(tracer(self._scope, self._tracer_provider), request)
                 read = content.GenerateAccumulator(invocation.policy.any)
                 read.add(answer)
                 response = read.response()
-                response.service_tier = "batch"
+                response.service_tier = _BATCH_TIER
+                response.attributes.update(tier_attributes(_BATCH_TIER))
                 invocation.finish(response)
+
+    def _is_new(self, batch: str) -> bool:
+        """Whether the answers of this batch are seen for the first time in this process."""
+        with self._lock:
+            if batch in self._batches:
+                return False
+            self._batches[batch] = None
+            if len(self._batches) > _REMEMBERED_BATCHES:
+                del self._batches[next(iter(self._batches))]
+            return True
 
 
 class _SendingIterator:
@@ -273,12 +293,12 @@ def _asked_of(
     )
 
 
-def _batch_answers(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The answers of a finished batch that stand in it; a file of answers is not fetched for this."""
+def _batch_answers(batch: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Answers that stand in a finished batch, each with its request's key; a file is not fetched for this."""
     metadata = batch.get("metadata")
     if not isinstance(metadata, Mapping) or metadata.get("state") not in _FINISHED_BATCH:
         return
     inlined = field(metadata.get("output") or batch.get("response"), "inlinedResponses")
     for one in items(field(inlined, "inlinedResponses")):
         if isinstance(field(one, "response"), Mapping):
-            yield one["response"]
+            yield field(field(one, "metadata"), "key"), one["response"]

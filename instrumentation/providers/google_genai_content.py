@@ -20,7 +20,7 @@ from spanledger.instrumentation.content import (
     tool_call_part,
     tool_response_part,
 )
-from spanledger.instrumentation.providers.endpoints import Json, count, double, total
+from spanledger.instrumentation.providers.endpoints import Json, count, double, tier_attributes, total
 from spanledger.instrumentation.reading import items
 from spanledger.schemas import attributes as names
 
@@ -326,6 +326,7 @@ class GenerateAccumulator:
             finish_reasons=reasons or ([self._blocked] if self._blocked else []),
             usage=self._usage,
             service_tier=self._tier,
+            attributes=tier_attributes(self._tier),
             output_messages=lambda: [one.message() for one in candidates] if self._content else [],
         )
 

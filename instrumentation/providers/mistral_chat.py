@@ -12,7 +12,7 @@ from spanledger.instrumentation.content import (
     tool_call_part,
     tool_response_part,
 )
-from spanledger.instrumentation.providers.endpoints import Json, count, double
+from spanledger.instrumentation.providers.endpoints import Json, count, double, tier_attributes
 from spanledger.instrumentation.providers.tool_calls import ToolCalls
 from spanledger.instrumentation.reading import field, items
 from spanledger.schemas import attributes as names
@@ -207,6 +207,7 @@ class ChatAccumulator:
             finish_reasons=[choice.finish_reason for choice in choices if choice.finish_reason],
             usage=self._usage,
             service_tier=self._tier,
+            attributes=tier_attributes(self._tier),
             output_messages=lambda: [choice.message() for choice in choices] if self._content else [],
         )
 

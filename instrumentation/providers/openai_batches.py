@@ -152,8 +152,8 @@ class FileRecording(Recording):
         asked = self._call.request
         described = {
             names.OPENAI_API_TYPE: self._line.api_type,
-            names.METADATA_PREFIX + "batch_id": self._batch.id,
-            names.METADATA_PREFIX + "custom_id": field(line, "custom_id"),
+            names.METADATA_BATCH_ID: self._batch.id,
+            names.METADATA_CUSTOM_ID: field(line, "custom_id"),
         }
         known = {key: value for key, value in described.items() if value is not None}
         return Request(

@@ -139,6 +139,7 @@ _EVERY = {
     names.OPENAI_API_TYPE: "a text",
     names.OPENAI_REQUEST_SERVICE_TIER: "a text",
     names.OPENAI_RESPONSE_SERVICE_TIER: "a text",
+    names.RESPONSE_SERVICE_TIER: "a text",
     names.OPENAI_RESPONSE_SYSTEM_FINGERPRINT: "a text",
     names.TAGS: "a list of texts",
     names.EXPERIMENT_ID: "a text",

@@ -564,3 +564,30 @@ async def _random_call(
                 client.embed(**embed, input_type="search_query", embedding_types=["float"])
     except ApiError:
         assert "status" in script
+
+
+@pytest.mark.parametrize(
+    ("service", "provider", "reason"),
+    [("bedrock", "aws.bedrock", "unknown_model"), ("sagemaker", "aws.sagemaker", "unknown_provider")],
+)
+def test_clients_for_aws_are_not_coheres(spans, service, provider, reason):
+    """Their requests go to AWS, which bills them at prices of its own."""
+    model = "command-r"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.host.endswith(".amazonaws.com")
+        counts = {"X-Amzn-Bedrock-Input-Token-Count": "1000", "X-Amzn-Bedrock-Output-Token-Count": "100"}
+        body = {"response_id": "r", "text": "Dry.", "generation_id": "g", "finish_reason": "COMPLETE"}
+        return httpx.Response(200, json=body, headers=counts)
+
+    kind = {"bedrock": cohere.BedrockClient, "sagemaker": cohere.SagemakerClient}[service]
+    aws = kind(aws_access_key="a", aws_secret_key="b", aws_region="eu-west-1")
+    connections = aws._client_wrapper.httpx_client.httpx_client
+    connections._transport = httpx.MockTransport(answer)
+    assert aws.chat(model=model, message="Will it stay dry?").text == "Dry."
+    found = spans.one().attributes
+    assert found["gen_ai.provider.name"] == provider
+    assert found["gen_ai.usage.input_tokens"] == 1000
+    assert "server.address" not in found
+    # The list has none of these prices; that of Cohere would be a guess.
+    assert found["spanledger.cost.reason"] == reason

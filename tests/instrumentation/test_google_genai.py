@@ -16,6 +16,7 @@ from google.genai import errors, types
 from google.oauth2 import credentials
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.trace import SpanKind, StatusCode
 
 from spanledger.instrumentation import instrument, uninstrument
@@ -543,6 +544,7 @@ def test_answers_of_a_batch_count_once_at_the_price_of_a_batch(spans, google, ap
         usage = bill["usage"]
         check(span, "generate_content")
         assert span.attributes["gen_ai.usage.input_tokens"] == usage["promptTokenCount"]
+        assert span.attributes["spanledger.metadata.batch_id"] == "batches/abc"
         expected = price(
             "google",
             MODEL,
@@ -551,6 +553,30 @@ def test_answers_of_a_batch_count_once_at_the_price_of_a_batch(spans, google, ap
             output_tokens=usage["candidatesTokenCount"] + usage["thoughtsTokenCount"],
         )
         assert cost_of([span]) == expected
+
+
+def test_the_ledger_prices_batches_and_tiers_as_we_do(spans, google, ingest, reader, project):
+    """A span that does not say its tier would have the standard price there."""
+    flex = {"promptTokenCount": 1000, "candidatesTokenCount": 100, "serviceTier": "flex"}
+    google.models.generate_content(model=MODEL, contents="x", config=scripted(usage=flex))
+    google.batches.get(name="batches/for-the-ledger")
+    recorded = spans.all()
+    assert [span.attributes["spanledger.response.service_tier"] for span in recorded] == [
+        "flex",
+        "batch",
+        "batch",
+    ]
+    names = [span.attributes.get("spanledger.metadata.custom_id") for span in recorded]
+    assert names == [None, "asked-0", "asked-1"]
+    ingest(encode_spans(recorded))
+    rows = reader.query(
+        "SELECT service_tier, cost_reported_usd, cost_computed_usd FROM spans FINAL"
+        " WHERE project = {project:String} ORDER BY start_time",
+        parameters={"project": project},
+    ).result_rows
+    assert [tier for tier, *_costs in rows] == ["flex", "batch", "batch"]
+    for _tier, reported, computed in rows:
+        assert reported == computed > 0
 
 
 def test_the_span_of_the_caller_goes_on_case_27(spans, google):

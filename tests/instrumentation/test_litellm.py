@@ -5,10 +5,13 @@ makes it). Numbers of cases are those of the list of failures that instrumentati
 """
 
 import asyncio
+import copy
+import functools
 import gc
 import inspect
 import json
 import os
+import pickle
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -488,6 +491,15 @@ def test_content_is_recorded_only_when_it_is_switched_on(make_recorded, ask):
         litellm.completion(**ask())
         assert ("Lisbon" in json.dumps(dict(recorded.one().attributes))) is capture
         uninstrument()
+
+
+def test_its_functions_are_copied_and_pickled_as_before(spans, ask):
+    """Settings that hold a function are copied, and pools of processes pickle what they call."""
+    copied = copy.deepcopy({"ask": litellm.completion})["ask"]
+    sent = pickle.loads(pickle.dumps(functools.partial(litellm.completion, **ask())))
+    assert copied(**ask()).choices
+    assert sent().choices
+    assert len(spans.all()) == 2
 
 
 def test_switching_off_restores_litellm_and_on_again_is_one_span_case_30(make_recorded, ask):

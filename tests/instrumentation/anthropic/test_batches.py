@@ -21,8 +21,9 @@ REQUESTS: list[Any] = [
 def assert_recorded(spans: Any, stub: Any) -> None:
     answered = [span for span in spans.all() if span.status.status_code is StatusCode.UNSET]
     failed = [span for span in spans.all() if span.status.status_code is StatusCode.ERROR]
-    assert [span.attributes["anthropic.message.batch.custom_id"] for span in answered] == ["first", "second"]
+    assert [span.attributes["spanledger.metadata.custom_id"] for span in answered] == ["first", "second"]
     assert [span.attributes["error.type"] for span in failed] == ["invalid_request_error", "expired"]
+    assert len({span.attributes["spanledger.metadata.batch_id"] for span in spans.all()}) == 1
     for span, billed in zip(answered, stub.bills, strict=True):
         assert span.attributes["gen_ai.response.id"] == billed["id"]
         assert span.attributes["gen_ai.usage.input_tokens"] == billed["usage"]["input_tokens"]
@@ -88,3 +89,23 @@ def test_results_that_are_not_there_are_no_call(spans, client):
 def test_a_stream_beside_a_batch_is_at_full_price(spans, client, stub):
     list(client.messages.create(**STREAM))
     assert Decimal(spans.one().attributes["spanledger.cost.total"]) == price_of(stub.bills[-1])
+
+
+def test_results_read_again_are_recorded_once(spans, client):
+    """Whoever stops in the middle and begins anew, in whatever form, has each answer once."""
+    batch = client.messages.batches.create(requests=REQUESTS)
+    results = client.messages.batches.results(batch.id)
+    assert next(results).custom_id == "first"
+    results.close()
+    for _ in range(2):
+        assert len(list(client.messages.batches.results(batch.id))) == len(REQUESTS)
+        assert client.messages.batches.with_raw_response.results(batch.id).http_response.read()
+    asked = [span.attributes["spanledger.metadata.custom_id"] for span in spans.all()]
+    assert asked == ["first", "errored-1", "second", "expired-1"]
+
+
+def test_results_of_another_batch_are_others(spans, client):
+    for _ in range(2):
+        batch = client.messages.batches.create(requests=REQUESTS)
+        assert len(list(client.messages.batches.results(batch.id))) == len(REQUESTS)
+    assert len(spans.all()) == 8

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+import wrapt
 from aiobotocore.config import AioConfig
 from aiobotocore.eventstream import AioEventStream
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError, EventStreamError
 from opentelemetry.trace import StatusCode
 
+from spanledger.instrumentation.providers import bedrock
 from tests.instrumentation.bedrock.asking import ACCESS, converse, invoke
 from tests.instrumentation.bedrock.test_calls import assert_billed
 
@@ -113,3 +115,95 @@ def test_a_stream_left_early_is_one_span_case_3(spans, make_client):
     span = spans.one()
     assert span.status.status_code is StatusCode.UNSET
     assert span.attributes["gen_ai.response.finish_reasons"] == ("error",)
+
+
+class Heard:
+    """Stands for a recording."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+        self.ended = 0
+        self.producing = False
+
+    def chunk(self, chunk: Any) -> None:
+        self.chunks.append(chunk)
+
+    def finish(self) -> None:
+        self.ended += 1
+
+    fail = abandon = closed = finish
+
+
+class StreamOfVersion2:
+    """As an event stream of aiobotocore 2 is made: its frames are awaited, and parsed without waiting."""
+
+    def __init__(self) -> None:
+        self._event_generator = self._frames()
+
+    async def _frames(self) -> Any:
+        yield "one"
+        yield "two"
+
+    async def __aiter__(self) -> Any:
+        async for frame in self._event_generator:
+            yield self._parse_event(frame)
+
+    def _parse_event(self, frame: str) -> dict[str, str]:
+        return {"event": frame}
+
+    def close(self) -> None:
+        return
+
+
+def test_events_of_aiobotocore_2_stay_what_they_are():
+    """The user of a version that parses without waiting must not get coroutines."""
+    heard: Any = Heard()
+    stream = StreamOfVersion2()
+    bedrock._watch_events(stream, heard)
+
+    async def read() -> list[Any]:
+        return [event async for event in stream]
+
+    events = asyncio.run(read())
+    assert events == heard.chunks == [{"event": "one"}, {"event": "two"}]
+    assert heard.ended == 1
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class BodyOfVersion2(wrapt.ObjectProxy):
+    """As a body of aiobotocore 2 is made: a proxy of the connection."""
+
+    def __init__(self, connection: Connection, data: bytes) -> None:
+        super().__init__(connection)
+        self._self_data = data
+        self._self_content_length = str(len(data))
+        self._self_amount_read = 0
+
+    async def read(self, amt: int | None = None) -> bytes:
+        data, self._self_data = self._self_data[:amt], b"" if amt is None else self._self_data[amt:]
+        self._self_amount_read += len(data)
+        return data
+
+
+def test_a_body_of_aiobotocore_2_gets_its_methods_back():
+    heard: Any = Heard()
+    connection = Connection()
+    body = BodyOfVersion2(connection, b'{"type": "message"}')
+    bedrock._WatchedBody(body, heard)
+
+    async def read() -> bytes:
+        return b"".join([await body.read(10), await body.read(9)])
+
+    assert json.loads(asyncio.run(read())) == {"type": "message"}
+    assert (heard.chunks, heard.ended) == ([{"type": "message"}], 1)
+    assert body.read.__self__ is body
+    assert vars(connection) == {"closed": False}
+    body.close()
+    assert connection.closed

@@ -26,6 +26,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -49,6 +50,8 @@ class AnthropicStub:
 
     def __init__(self) -> None:
         self.bills: list[Json] = []
+        # What a batch answered, which never changes.
+        self.results: dict[str, str] = {}
         self.batches: dict[str, list[Json]] = {}
         self.last_headers: Json = {}
         self._numbers = itertools.count(1)
@@ -222,7 +225,7 @@ def create_app(stub: AnthropicStub) -> FastAPI:
 
     @app.post("/v1/messages/batches")
     async def start_batch(request: Request) -> Json:
-        identifier = f"msgbatch_{len(stub.batches) + 1}"
+        identifier = f"msgbatch_{uuid4().hex}"
         stub.batches[identifier] = (await request.json())["requests"]
         return _batch(identifier, request)
 
@@ -232,9 +235,10 @@ def create_app(stub: AnthropicStub) -> FastAPI:
 
     @app.get("/v1/messages/batches/{identifier}/results")
     async def results(identifier: str) -> Response:
-        lines = [_result(stub, asked) for asked in stub.batches[identifier]]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        return Response(text, media_type="application/x-jsonl")
+        if identifier not in stub.results:
+            lines = [_result(stub, asked) for asked in stub.batches[identifier]]
+            stub.results[identifier] = "".join(json.dumps(line) + "\n" for line in lines)
+        return Response(stub.results[identifier], media_type="application/x-jsonl")
 
     return app
 

@@ -30,7 +30,7 @@ def _answer(asked: Asked, billed: list[Json]) -> Reply:
     address, _, method = path.rpartition(":")
     model = asked.script.get("model") or address.rpartition("/")[2]
     if asked.method == "GET":
-        return Reply(_batch(billed))
+        return Reply(_batch(path[path.index("batches/") :], billed))
     if method == "countTokens":
         return Reply({"totalTokens": 5})
     if method in {"batchEmbedContents", "embedContent", "predict"}:
@@ -120,7 +120,7 @@ def _embedded(asked: Asked, method: str, model: str, billed: list[Json]) -> Json
     return {"embeddings": [{"values": [0.25, 0.5]} for _ in body["requests"]], **told}
 
 
-def _batch(billed: list[Json]) -> Json:
+def _batch(name: str, billed: list[Json]) -> Json:
     """A finished batch of two answers."""
     responses = []
     for number in range(2):
@@ -131,12 +131,12 @@ def _batch(billed: list[Json]) -> Json:
             "candidates": [{"content": content, "finishReason": "STOP"}],
             "usageMetadata": usage,
             "modelVersion": "gemini-2.5-flash",
-            "responseId": f"batch-{number}",
+            "responseId": f"{name}-{number}",
         }
-        responses.append({"response": answer})
+        responses.append({"response": answer, "metadata": {"key": f"asked-{number}"}})
     metadata = {
         "state": "BATCH_STATE_SUCCEEDED",
         "model": "models/gemini-2.5-flash",
         "output": {"inlinedResponses": {"inlinedResponses": responses}},
     }
-    return {"name": "batches/abc", "metadata": metadata, "done": True}
+    return {"name": name, "metadata": metadata, "done": True}

@@ -56,8 +56,10 @@ class Invocation:
     ) -> None:
         settle()
         self.request = request
-        self.policy: ContentPolicy = policy() if outer is None else ContentPolicy()
         self.span: Span = _start_span(tracer, request) if outer is None else Enrichment(outer)
+        # Of a call that no sampler keeps, no text is gathered either.
+        with_content = outer is None and self.span.is_recording()
+        self.policy: ContentPolicy = policy() if with_content else ContentPolicy()
         self._inside_another = outer is not None
         # Taken now: the end may run in another task or in the garbage collector.
         self._around = get_current() if outer is not None else trace.set_span_in_context(self.span)
@@ -129,13 +131,16 @@ class Invocation:
         held = meters.instruments()
         if held is None:
             return
-        ended_at = time.time() if end_time is None else end_time / 1e9
+        seconds = time.perf_counter() - self._started
+        if end_time is not None:
+            # It ended earlier than it was noticed.
+            seconds = min(seconds, max(0.0, end_time / 1e9 - self._started_at.timestamp()))
         meters.record(
             held,
             self.request,
             response_model=_text(response.model),
             usage=response.usage,
-            seconds=max(0.0, ended_at - self._started_at.timestamp()),
+            seconds=seconds,
             first_chunk=self._first_chunk if self.request.stream else None,
             error=error_type(error) if isinstance(error, BaseException) else error and _without_keys(error),
             context=self._around,

@@ -6,6 +6,7 @@ user's back: a thread makes the spans, slowly enough for an exporter to keep up.
 
 import atexit
 import json
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -41,8 +42,14 @@ class Files:
     """The files of answers that were heard of; each is given out once."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._unlock()
+        if hasattr(os, "register_at_fork"):
+            # A lock that another thread holds while forking would stay locked in the child.
+            os.register_at_fork(after_in_child=self._unlock)
         self._files: OrderedDict[str, Batch | None] = OrderedDict()
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def learn(self, answer: Any) -> None:
         """Hear of a batch, or of a page of batches."""

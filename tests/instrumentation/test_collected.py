@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
+from spanledger.instrumentation import loggers
 from spanledger.instrumentation.providers.openai_background import OPEN_CALLS
+from spanledger.instrumentation.providers.openai_batches import FILES
 from tests.instrumentation.openai.conftest import KEY
 from tests.instrumentation.stubs import openai as stub_of_openai
 
@@ -90,3 +92,17 @@ def test_a_background_call_of_the_parent_is_not_ended_by_a_forked_child(spans):
         while client.responses.retrieve(made.id).status != "completed":
             pass
     assert spans.named("chat gpt-4o-mini").attributes["gen_ai.usage.input_tokens"] > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize(
+    "held",
+    [lambda: OPEN_CALLS._lock, lambda: FILES._lock, lambda: loggers._own.lock],
+    ids=["background calls", "batch files", "events"],
+)
+def test_a_lock_that_is_held_while_forking_is_free_in_the_child(held):
+    with held():
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if held().acquire(blocking=False) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -6,8 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from spanledger.instrumentation import content, instrument, tool
+from spanledger.instrumentation.calls import Request
+from spanledger.instrumentation.invocation import Invocation
 from tests.instrumentation.conventions import check
 
 pytestmark = pytest.mark.usefixtures("by_the_conventions")
@@ -177,6 +181,17 @@ def test_a_variable_with_a_wrong_value_is_warned_of_by_name_and_value(
     content.decide()
     (warning,) = warnings_logged()
     assert warning.startswith(f"{variable} is {given!r}")
+
+
+def test_of_a_call_that_no_sampler_keeps_no_text_is_gathered():
+    content.decide(capture=True)
+    request = Request("chat", "openai", "gpt-4o-mini", {})
+    kept, passed_over = (
+        Invocation(TracerProvider(sampler=sampler).get_tracer("test"), request)
+        for sampler in (ALWAYS_ON, ALWAYS_OFF)
+    )
+    content.decide(capture=False)
+    assert (kept.policy.any, passed_over.policy.any) == (True, False)
 
 
 def test_a_call_that_was_refused_is_not_estimated(make_recorded, client):

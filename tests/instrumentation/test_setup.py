@@ -62,6 +62,27 @@ def test_a_subclass_of_a_client_is_recorded_once(spans, stub):
     assert len(spans.all()) == 1
 
 
+def test_a_second_call_answers_with_the_provider_that_is_used(spans):
+    assert instrument(tracer_provider=TracerProvider(shutdown_on_exit=False)) is spans.provider
+
+
+def test_wrong_variables_of_a_start_without_code_are_warned_of_and_no_header_is_quoted():
+    code = """
+from spanledger.instrumentation.setup import instrument_from_environment
+instrument_from_environment()
+import os; os._exit(0)
+"""
+    done = run_python(
+        code,
+        OTEL_TRACES_EXPORTER="none",
+        SPANLEDGER_HEADERS="authorization secret,x=1",
+        SPANLEDGER_THREADS="maybe",
+    )
+    assert "SPANLEDGER_THREADS is 'maybe'; allowed are true and false: it is on" in done.stderr
+    assert "SPANLEDGER_HEADERS takes name=value" in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_the_instrumentor_works_alone_as_opentelemetry_instrument_uses_it(client):
     provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -22,8 +22,12 @@ from spanledger.instrumentation.cost import cost_attributes
 from spanledger.instrumentation.quiet import quietly
 from spanledger.schemas import attributes as names
 
-# Providers echo a rejected key in their message; it must not reach an attribute.
-_SECRET = re.compile(r"\b((?:sk|pk|rk)[-_]|Bearer\s+)[\w*.\-]{8,}")
+# Providers echo a rejected key in their message, and HTTP clients the address that it is part of.
+_SECRET = re.compile(
+    r"(\b(?:sk|pk|rk|gsk|hf)[-_]|\bxai-|\bAIza|\bA[KS]IA|\b(?i:bearer)\s+|[?&](?:api[-_]?)?key=)[\w*.\-%]{8,}"
+)
+# What botocore writes before a parameter that it quotes in full.
+_QUOTES = ", value: "
 _MESSAGE_LIMIT = 1000
 # The call that made the answer was billed; a moderation is billed to nobody.
 _NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
@@ -252,11 +256,14 @@ def error_type(error: BaseException) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """The message without keys; of a validation error only its size, because it quotes the answer."""
+    """The message without keys; of a validation error its size or its beginning, for it quotes content."""
     count = getattr(error, "error_count", None)
     if callable(count):
         return f"{count()} validation errors"
-    return _SECRET.sub(r"\1***", clean(str(error)))[:_MESSAGE_LIMIT]
+    message = clean(str(error))
+    if type(error).__name__ == "ParamValidationError":
+        message = message.partition(_QUOTES)[0]
+    return _SECRET.sub(r"\1***", message)[:_MESSAGE_LIMIT]
 
 
 def _start_span(tracer: Tracer, request: Request) -> Span:

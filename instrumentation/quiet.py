@@ -11,6 +11,9 @@ def warn_once(kind: str, reason: object = None) -> None:
     """Log one warning for each kind of failure in the life of the process."""
     if kind not in _said:
         _said.add(kind)
+        if isinstance(reason, UnicodeError):
+            # Its representation holds the whole text, which may be content.
+            reason = f"{type(reason).__name__}: {reason}"
         _log.warning("%s failed and is skipped from now on without a message: %r", kind, reason)
 
 

@@ -24,12 +24,15 @@ from spanledger.instrumentation.cost import cost_attributes
 from spanledger.instrumentation.quiet import quietly
 from spanledger.schemas import attributes as names
 
-# Providers echo a rejected key in their message; it must not reach an attribute.
+# Providers echo a rejected key in their message, and HTTP clients the address that it is part of.
 _SECRET = re.compile(
-    r"\b((?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|Bearer\s+|key(?: provided)?\s*[:=]\s*)"
-    r"[\w*.\-]{8,}",
+    r"(\b(?:(?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|A[KS]IA|Bearer\s+)"
+    r"|\bkey(?: provided)?\s*[:=]\s*|[?&](?:api[-_]?)?key=)"
+    r"[\w*.\-%]{8,}",
     re.IGNORECASE,
 )
+# What botocore writes before a parameter that it quotes in full.
+_QUOTES = ", value: "
 _MESSAGE_LIMIT = 1000
 # The call that made the answer was billed; a moderation is billed to nobody.
 _NEVER_BILLED = frozenset({names.OPERATION_FETCH_RESPONSE, names.OPERATION_MODERATION})
@@ -289,11 +292,14 @@ def error_type(error: BaseException) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """The message without keys; of a validation error only its size, because it quotes the answer."""
+    """The message without keys; of a validation error its size or its beginning, for it quotes content."""
     count = getattr(error, "error_count", None)
     if callable(count):
         return f"{count()} validation errors"
-    return _without_keys(str(error))
+    message = str(error)
+    if type(error).__name__ == "ParamValidationError":
+        message = message.partition(_QUOTES)[0]
+    return _without_keys(message)
 
 
 def _start_span(tracer: Tracer, request: Request) -> Span:

@@ -43,3 +43,8 @@ def _has(kind: Any, name: str) -> bool:
 
 def items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list | tuple) else ()
+
+
+def settled(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with lists of its own: an application adds to its messages before a stream is over."""
+    return {name: [*held] if isinstance(held, list) else held for name, held in body.items()}

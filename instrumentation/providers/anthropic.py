@@ -3,6 +3,7 @@
 import base64
 import inspect
 import json
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -172,8 +173,14 @@ class _Progress:
     """How many results of each batch were recorded: they are a file, whose lines never change their order."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._recorded: OrderedDict[str, int] = OrderedDict()
+        self.unlock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.unlock)
+
+    def unlock(self) -> None:
+        """A child may have been forked while another thread held the lock: nobody would release it there."""
+        self._lock = threading.Lock()
 
     def take(self, batch_id: str, line: int) -> bool:
         """Whether this line, counted from zero, is read for the first time in this process."""

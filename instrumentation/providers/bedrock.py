@@ -24,7 +24,7 @@ from spanledger.instrumentation.providers import bedrock_bodies, bedrock_convers
 from spanledger.instrumentation.providers.bedrock_bodies import BodyAccumulator
 from spanledger.instrumentation.providers.bedrock_models import model_of
 from spanledger.instrumentation.quiet import quietly
-from spanledger.instrumentation.reading import field
+from spanledger.instrumentation.reading import field, settled
 from spanledger.instrumentation.streams import (
     BodyTap,
     RecordedAsyncIterator,
@@ -325,7 +325,7 @@ def _named(error: BaseException) -> BaseException | str:
 def _read_request(client: Any, operation: str, given: Mapping[str, Any]) -> Request:
     asked = given.get("modelId")
     model = asked if isinstance(asked, str) else None
-    body = given if operation in _CONVERSE else _json_body(given.get("body"))
+    body = settled(given) if operation in _CONVERSE else _json_body(given.get("body"))
     reader: Any = bedrock_converse if operation in _CONVERSE else bedrock_bodies
     attributes = _server(client)
     with quietly("reading a request"):

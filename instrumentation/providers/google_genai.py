@@ -6,7 +6,6 @@ many of them one method of the application makes.
 """
 
 import json
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -68,8 +67,7 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
     _scope = __name__
 
     # Names of the batches whose answers were recorded, the oldest first.
-    _batches: ClassVar[dict[str, None]] = {}
-    _lock = threading.Lock()
+    _batches: ClassVar[dict[str, object]] = {}
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return ("google-genai >= 1.0, < 4",)
@@ -147,13 +145,13 @@ class GoogleGenAIInstrumentor(EndpointInstrumentor):
 
     def _is_new(self, batch: str) -> bool:
         """Whether the answers of this batch are seen for the first time in this process."""
-        with self._lock:
-            if batch in self._batches:
-                return False
-            self._batches[batch] = None
-            if len(self._batches) > _REMEMBERED_BATCHES:
-                del self._batches[next(iter(self._batches))]
-            return True
+        # Atomic, so there is no lock that a forked child could inherit taken.
+        mine = object()
+        if self._batches.setdefault(batch, mine) is not mine:
+            return False
+        if len(self._batches) > _REMEMBERED_BATCHES:
+            self._batches.pop(next(iter([*self._batches])), None)
+        return True
 
 
 class _SendingIterator:

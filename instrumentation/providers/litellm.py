@@ -30,7 +30,7 @@ from spanledger.instrumentation.providers.endpoints import (
     decorated,
 )
 from spanledger.instrumentation.quiet import quietly
-from spanledger.instrumentation.reading import field, items
+from spanledger.instrumentation.reading import field, items, settled
 from spanledger.instrumentation.streams import when_dropped
 from spanledger.schemas import attributes as names
 from spanledger.schemas.hosts import ALIASES, provider_of
@@ -344,7 +344,7 @@ def _chunks_of(stream: Any) -> list[Any] | None:
 def _asked(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
     import litellm
 
-    body = {**dict(zip(function.positional, args, strict=False)), **kwargs}
+    body = settled({**dict(zip(function.positional, args, strict=False)), **kwargs})
     given = body.get("model")
     if not isinstance(given, str):
         return None

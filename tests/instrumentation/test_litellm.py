@@ -493,6 +493,18 @@ def test_content_is_recorded_only_when_it_is_switched_on(make_recorded, ask):
         uninstrument()
 
 
+def test_what_is_asked_later_is_not_in_the_call_before(spans_with_content, ask):
+    """A conversation goes on in the same list while the stream before it is still held."""
+    messages = [{"role": "user", "content": "first"}]
+    stream = litellm.completion(**{**ask(stream=True), "messages": messages})
+    next(iter(stream))
+    messages.append({"role": "user", "content": "second"})
+    list(stream)
+    asked = spans_with_content.one().attributes["gen_ai.input.messages"]
+    assert "first" in asked
+    assert "second" not in asked
+
+
 def test_its_functions_are_copied_and_pickled_as_before(spans, ask):
     """Settings that hold a function are copied, and pools of processes pickle what they call."""
     copied = copy.deepcopy({"ask": litellm.completion})["ask"]

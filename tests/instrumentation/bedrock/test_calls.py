@@ -241,6 +241,15 @@ def test_a_refused_call_is_an_error_span_with_its_request_case_33(spans, client,
     assert span.attributes["server.address"] == "127.0.0.1"
 
 
+def test_parameters_that_botocore_quotes_are_not_recorded(spans, client):
+    """A prompt in the wrong form is in botocore's message as it is; content is off."""
+    with pytest.raises(botocore.exceptions.ParamValidationError, match="my secret"):
+        client.converse(modelId="amazon.nova-pro-v1:0", messages=[{"role": "user", "content": "my secret"}])
+    described = spans.one().status.description
+    assert "messages[0].content" in described
+    assert "secret" not in described
+
+
 def test_parameters_that_botocore_refuses_are_an_error_span(spans, client):
     with pytest.raises(botocore.exceptions.ParamValidationError):
         client.converse(modelId=CLAUDE, messages="not a list")

@@ -144,3 +144,15 @@ def test_many_streams_leave_no_recording_behind_case_4(spans, client):
     run(60)
     assert recordings() <= before
     assert len(spans.all()) == 64
+
+
+def test_what_is_asked_later_is_not_in_the_call_before(spans_with_content, client):
+    """A conversation goes on in the same list while the stream before it is still held."""
+    messages = [{"role": "user", "content": [{"text": "first"}]}]
+    stream = client.converse_stream(**{**converse(), "messages": messages})["stream"]
+    next(iter(stream))
+    messages.append({"role": "assistant", "content": [{"text": "second"}]})
+    stream.close()
+    asked = spans_with_content.one().attributes["gen_ai.input.messages"]
+    assert "first" in asked
+    assert "second" not in asked

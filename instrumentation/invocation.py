@@ -26,10 +26,9 @@ from spanledger.schemas import attributes as names
 
 # Providers echo a rejected key in their message, and HTTP clients the address that it is part of.
 _SECRET = re.compile(
-    r"(\b(?:(?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|A[KS]IA|Bearer\s+)"
-    r"|\bkey(?: provided)?\s*[:=]\s*|[?&](?:api[-_]?)?key=)"
-    r"[\w*.\-%]{8,}",
-    re.IGNORECASE,
+    r"(\b(?:(?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|A[KS]IA)"
+    r"|(?i:\bbearer\s+|\bkey(?: provided)?\s*[:=]\s*|[?&](?:api[-_]?)?key=))"
+    r"[\w*.\-%]{8,}"
 )
 # What botocore writes before a parameter that it quotes in full.
 _QUOTES = ", value: "

@@ -25,9 +25,9 @@ from spanledger.instrumentation.quiet import quietly
 from spanledger.schemas import attributes as names
 
 # Providers echo a rejected key in their message, and HTTP clients the address that it is part of.
+_KEYS = r"(?:(?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|A[KS]IA)"
 _SECRET = re.compile(
-    r"(\b(?:(?:sk|pk|rk|gsk|xai|pplx|nvapi|csk|hf|r8|fw)[-_]|AIza|A[KS]IA)"
-    r"|(?i:\bbearer\s+|\bkey(?: provided)?\s*[:=]\s*|[?&](?:api[-_]?)?key=))"
+    rf"(\b{_KEYS}|(?i:\bbearer\s+|\bkey(?: provided)?\s*[:=]\s*(?!{_KEYS})|[?&](?:api[-_]?)?key=))"
     r"[\w*.\-%]{8,}"
 )
 # What botocore writes before a parameter that it quotes in full.

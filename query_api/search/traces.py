@@ -281,6 +281,8 @@ class _Steps:
         self._at_once = min(limit + 1 if plain else 4 * limit, _MOST_AT_ONCE + 1)
         # Of traces whose start was not seen yet: the copies that were found.
         self._copies: dict[str, list[Copy]] = {}
+        # How much time the last part had, where a window was too much at once.
+        self._width_ns: int | None = None
         self._knows_behind = self._needed is None
 
     def candidates(self, window: Window, after: Position) -> Iterator[list[Position]]:
@@ -351,6 +353,8 @@ class _Steps:
         Found are copies of spans in the part, and behind it those of traces with a span in the part.
         """
         part = window
+        if self._width_ns is not None:
+            part = self._slice(window, 4 * self._width_ns)
         while True:
             most = _MOST_FOUND if part.until_ns - part.since_ns > 1 else 0
             inside = self._found(f"WHERE {_IN_WINDOW}", part, needed, most)
@@ -361,11 +365,18 @@ class _Steps:
             if not self._knows_behind and rows_between(self._days, self._behind_ns(part), _NEVER):
                 behind = self._found(_BEHIND_SQL, part, needed, most)
             if not most or len(behind) <= most:
+                self._width_ns = None if part == window else part.until_ns - part.since_ns
                 return part, self._left(window, part), inside + behind
             half = (part.until_ns - part.since_ns) // 2
             part = self._until_edge(
                 part, part.until_ns - 1 - half if self._newest_first else part.since_ns + half
             )
+
+    def _slice(self, window: Window, width_ns: int) -> Window:
+        """What comes first of a window, so much of it."""
+        if self._newest_first:
+            return Window(max(window.since_ns, window.until_ns - width_ns), window.until_ns)
+        return Window(window.since_ns, min(window.until_ns, window.since_ns + width_ns))
 
     def _until_edge(self, window: Window, edge_ns: int) -> Window:
         """The part of a window that comes before a moment in the order, and is not empty."""

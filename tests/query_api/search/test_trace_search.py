@@ -22,6 +22,7 @@ from spanledger.query_api.search.wholes import AllOf, AnyOf, AnySpan, NotOf, Who
 from spanledger.query_api.times import format_time
 
 T0 = 1_760_000_000 * SECOND
+HOUR = 3600 * SECOND
 DAY = 86_400 * SECOND
 ids, listed, searched, all_pages = TRACES.ids, TRACES.listed, TRACES.searched, TRACES.all_pages
 
@@ -201,11 +202,14 @@ def test_what_fits_is_asked_of_one_and_the_same_span(api, ingest):
 
 
 def test_the_spans_of_a_trace_that_fit_may_start_after_the_time_that_is_asked_for(api, ingest, monkeypatch):
-    """Also when many do, of several traces, and the trace itself started long before."""
-    monkeypatch.setattr(traces_module, "_MOST_FOUND", 2)
+    """Also when many do, of several traces, and the trace itself started long before.
+
+    The traces start an hour apart: to look through so few spans at once, times are halved until they are.
+    """
+    monkeypatch.setattr(traces_module, "_MOST_FOUND", 8)
     expected = []
     for n in range(4):
-        root = span(name="root", start_time_unix_nano=T0 + n)
+        root = span(name="root", start_time_unix_nano=T0 + n * HOUR)
         late = [
             span(root.trace_id, name="late", parent_span_id=root.span_id, start_time_unix_nano=T0 + day * DAY)
             for day in (2, 3, 4, 5)
@@ -214,7 +218,7 @@ def test_the_spans_of_a_trace_that_fit_may_start_after_the_time_that_is_asked_fo
         expected.insert(0, root.trace_id.hex())
     for parameters in ({}, {"end": format_time(T0 + DAY)}, {"end": format_time(T0 + 3 * DAY)}, {"limit": 1}):
         assert all_pages(api, name="late", **parameters) == expected
-    assert all_pages(api, name="late", start=format_time(T0 + 4)) == []
+    assert all_pages(api, name="late", start=format_time(T0 + 4 * HOUR)) == []
 
 
 def test_copies_that_do_not_count_hide_none_that_does(api, ingest):

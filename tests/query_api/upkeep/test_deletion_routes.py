@@ -49,7 +49,7 @@ def test_the_state_goes_on_by_itself_until_it_is_done(make_api, ingest, monkeypa
     trace = secrets.token_bytes(16)
     ingest(request(llm_span(trace)))
     told = ask(api, trace_ids=[trace.hex()])
-    wait_until(lambda: api.get(f"{PATH}/{told['id']}").json()["state"] == "done", 30)
+    wait_until(lambda: api.get(f"{PATH}/{told['id']}").json()["state"] == "done", 90)
     done = api.get(f"{PATH}/{told['id']}").json()
     assert done["asked_at"] < done["hidden_at"] <= done["erased_at"] <= done["done_at"]
 

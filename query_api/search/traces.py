@@ -125,10 +125,7 @@ LIMIT {{most:UInt32}}
 HAS_SPANS_SQL = """
 SELECT lower(hex(trace_id)) AS id, {conditions}
 FROM spans FINAL
-PREWHERE project = {{project:String}}
-    AND trace_id IN (SELECT toFixedString(unhex(arrayJoin({{trace_ids:Array(String)}})), 16))
-    AND start_time >= fromUnixTimestamp64Nano({{first:Int64}}, 'UTC')
-    AND start_time <= fromUnixTimestamp64Nano({{last:Int64}}, 'UTC')
+PREWHERE project = {{project:String}} AND {of_traces}
 GROUP BY trace_id
 """
 
@@ -464,10 +461,11 @@ def _has_spans(
     }
     texts = []
     for n, condition in enumerate(conditions):
-        sql = compiled(condition, prefix=f"c{n}_")
-        texts.append(f"max({sql.text})")
-        parameters |= sql.parameters
-    rows = client.query(HAS_SPANS_SQL.format(conditions=", ".join(texts)), parameters=parameters).result_rows
+        fulfilled = compiled(condition, prefix=f"c{n}_")
+        texts.append(f"max({fulfilled.text})")
+        parameters |= fulfilled.parameters
+    sql = HAS_SPANS_SQL.format(conditions=", ".join(texts), of_traces=OF_TRACES)
+    rows = client.query(sql, parameters=parameters).result_rows
     return {row[0]: [bool(each) for each in row[1:]] for row in rows}
 
 

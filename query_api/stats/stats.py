@@ -87,11 +87,14 @@ class Asked(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Where the spans that are asked for come from: what stands behind FROM, and its parameters."""
+    """Where the spans that are asked for come from: what stands behind FROM, its parameters, the days that
+    are stored; and the columns that are worked out of them.
+    """
 
     sql: str
     parameters: dict[str, object]
     days: list[Day]
+    measured: list[tuple[str, str]]
 
 
 class _Bucket(NamedTuple):
@@ -131,11 +134,24 @@ def _source(client: Client, project: str, asked: Asked) -> _Source:
     traces = f"trace_id IN (SELECT trace_id FROM spans WHERE {_WITHIN})"  # noqa: S608 - constants
     if (asked.since_ns, asked.until_ns) == (0, LATEST_NS):
         traces = ""
+    parameters = where.parameters | {"project": project, "since": asked.since_ns, "until": asked.until_ns}
+    days = stored_days(client)
     return _Source(
         f"spans FINAL{joined(inherited, traces)} WHERE {_WITHIN}{counted} AND {where.text}",
-        where.parameters | {"project": project, "since": asked.since_ns, "until": asked.until_ns},
-        stored_days(client),
+        parameters,
+        days,
+        _columns(client, asked, parameters, days),
     )
+
+
+def _columns(
+    client: Client, asked: Asked, parameters: Mapping[str, object], days: list[Day]
+) -> list[tuple[str, str]]:
+    measures = sorted({*asked.measures, *order_needs(asked.order)})
+    is_long = asked.until_ns - asked.since_ns >= _SHORT_NS
+    unsent = _unsent(client, parameters, measures) if is_long else ()
+    in_steps = rows_between(days, asked.since_ns, asked.until_ns) > _MOST_EXACT
+    return columns(asked.of, measures, unsent, in_steps=in_steps)
 
 
 # --- buckets
@@ -193,7 +209,7 @@ def _all_groups(
     # A tuple would be taken for several keys.
     key = values[0] if len(values) == 1 else f"[{', '.join(f'toString({sql})' for sql in values)}]"
     most = (asked.limit + 1) * (len(buckets) + 1)
-    found = _measured(client, source, asked, key, {}, buckets=buckets, most=most)
+    found = _measured(client, source, key, {}, buckets=buckets, most=most)
     keys = sorted({_key(group) for group, _ in found if group is not None})
     if len(keys) > asked.limit or len(found) > most:
         return None
@@ -269,9 +285,7 @@ def _rows(
     apart = "tag" in asked.group_by
     found: dict[tuple[int, int], Row] = {}
     for by_group in (number, "") if apart else (number,):
-        for (group, bucket), row in _measured(
-            client, source, asked, by_group, parameters, buckets=buckets
-        ).items():
+        for (group, bucket), row in _measured(client, source, by_group, parameters, buckets=buckets).items():
             if not (apart and by_group and group is None):
                 found[group or 0, bucket] = row
     return found
@@ -280,7 +294,6 @@ def _rows(
 def _measured(
     client: Client,
     source: _Source,
-    asked: Asked,
     by_group: str,
     parameters: Mapping[str, object],
     *,
@@ -293,11 +306,8 @@ def _measured(
     """
     of_bucket = "roundDown(toUnixTimestamp(start_time), {cuts:Array(Int64)})" if buckets else ""
     places = {each.start: n for n, each in enumerate(buckets, 1)}
-    measures = sorted({*asked.measures, *order_needs(asked.order)})
-    unsent = _unsent(client, source, measures) if asked.until_ns - asked.since_ns >= _SHORT_NS else ()
     given = source.parameters | {"cuts": [each.start for each in buckets], "most": most + 1, **parameters}
-    in_steps = rows_between(source.days, asked.since_ns, asked.until_ns) > _MOST_EXACT
-    sql = _cube(source, columns(asked.of, measures, unsent, in_steps=in_steps), by_group, of_bucket)
+    sql = _cube(source, by_group, of_bucket)
     found: dict[tuple[Any, int], Row] = {}
     for row in client.query(sql, parameters=given).named_results():
         group, bucket = row.pop("g"), row.pop("b")
@@ -307,20 +317,20 @@ def _measured(
     return found
 
 
-def _unsent(client: Client, source: _Source, measures: Sequence[Measure]) -> list[str]:
+def _unsent(client: Client, parameters: Mapping[str, object], measures: Sequence[Measure]) -> list[str]:
     """The columns of RARE that no span has. Takes milliseconds: of a value only its being there is read."""
 
     def is_sent(name: str) -> bool:
         sql = f"SELECT 1 FROM spans WHERE {_WITHIN} AND NOT {name}.null LIMIT 1"  # noqa: S608 - constants
-        return bool(client.query(sql, parameters=source.parameters).result_rows)
+        return bool(client.query(sql, parameters=dict(parameters)).result_rows)
 
     return [name for measure in measures for name in RARE.get(measure, ()) if not is_sent(name)]
 
 
-def _cube(source: _Source, measured: Sequence[tuple[str, str]], group: str, bucket: str) -> str:
+def _cube(source: _Source, group: str, bucket: str) -> str:
     keys = [name for name, sql in (("g", group), ("b", bucket)) if sql]
-    made = ", ".join(f"{sql} AS m_{name}" for name, sql in measured)
-    given = ", ".join(f"m_{name} AS {name}" for name, _ in measured)
+    made = ", ".join(f"{sql} AS m_{name}" for name, sql in source.measured)
+    given = ", ".join(f"m_{name} AS {name}" for name, _ in source.measured)
     every_group = "grouping(g)" if group else "1"
     every_bucket = "grouping(b)" if bucket else "1"
     group_by = f" GROUP BY {', '.join(keys)} WITH CUBE" if keys else ""

@@ -81,10 +81,19 @@ SPANS_SQL = "".join(
 )
 
 
-def read_rows(client: Client, sql: str, project: str, trace_id: str, most: int) -> list[Row]:
-    """The rows of a trace. Raises TraceTooLarge beyond `most`."""
-    parameters = of_traces(client, [trace_id]) | {"project": project, "most": most + 1}
-    result = client.query(sql, parameters=parameters)
+def read_spans(client: Client, project: str, trace_id: str, most: int) -> list[Row]:
+    """The rows of `spans` of a trace. Raises TraceTooLarge beyond `most`."""
+    return _read(client, SPANS_SQL, of_traces(client, [trace_id]) | {"project": project}, most)
+
+
+def read_logs(client: Client, project: str, trace_id: str) -> list[Row]:
+    """The rows of `logs` of a trace. Raises TraceTooLarge beyond MOST_LOGS."""
+    return _read(client, LOGS_SQL, {"project": project, "trace_id": trace_id}, MOST_LOGS)
+
+
+def _read(client: Client, sql: str, parameters: Mapping[str, Any], most: int) -> list[Row]:
+    trace_id = parameters["trace_id"]
+    result = client.query(sql, parameters={**parameters, "most": most + 1})
     if result.row_count > most:
         raise TraceTooLarge(f"Trace {trace_id} has more than {most:,} spans or log records")
     return list(result.named_results())

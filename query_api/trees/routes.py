@@ -74,11 +74,11 @@ def _asks_for_protobuf(request: Request) -> bool:
 def trace_otlp(client: Client, project: str, trace_id: str, what: TreeFormat, *, as_json: bool) -> bytes:
     """The spans or log records of a trace as OTLP. NotFound, or TraceTooLarge beyond what a tree may have."""
     if what == "otlp":
-        rows = otlp.read_rows(client, otlp.SPANS_SQL, project, trace_id, spans.MOST_SPANS)
+        rows = otlp.read_spans(client, project, trace_id, spans.MOST_SPANS)
         if not rows:
             raise NotFound(f"No trace {trace_id} is stored")
         return otlp.spans_otlp(rows, as_json=as_json)
-    rows = otlp.read_rows(client, otlp.LOGS_SQL, project, trace_id, otlp.MOST_LOGS)
+    rows = otlp.read_logs(client, project, trace_id)
     if not rows:
         raise NotFound(f"No log records of trace {trace_id} are stored")
     return otlp.logs_otlp(rows, as_json=as_json)
